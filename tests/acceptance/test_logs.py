@@ -60,13 +60,11 @@ def wiretap(stack: Stack) -> Iterator[CommandMonitor]:
 
 @pytest.fixture(scope="module")
 def faults() -> list[str]:
-    """What callers were told went wrong."""
     return []
 
 
 @pytest.fixture(scope="module")
 def secrets(stack: Stack, mail: MailServer, wiretap: CommandMonitor, faults: list[str]) -> dict[str, str]:
-    """Uses the stack in every way that handles something private; what must not be found afterwards."""
     issued = json.loads(stack.cli("issue", "--count", "3", "--json").stdout)
     code, other, last = (code_entry["code"] for code_entry in issued)
     body = {"email": PEOPLE[0], "code": code}
@@ -135,7 +133,6 @@ def broken_requests(stack: Stack, code: str) -> list[object]:
 
 
 def email_to(mail: MailServer, person: str) -> EmailMessage:
-    """Return the first email to this person."""
     return next(received.message for received in mail.received if person in received.message["To"])
 
 
@@ -157,7 +154,6 @@ def written(stack: Stack, secrets: dict[str, str], wiretap: CommandMonitor, faul
 
 @pytest.fixture(scope="module")
 def logs(stack: Stack, written: dict[str, bytes]) -> dict[str, str]:
-    """Everything that the run has logged, by the name of the part."""
     assert written
     stack.stop()
     texts = {path.stem: path.read_text(errors="replace") for path in (stack.folder / "logs").glob("*.log*")}
@@ -177,7 +173,6 @@ def parsed(text: str) -> list[dict[str, Any]]:
 
 
 def test_logs_contain_no_secret(logs: dict[str, str], secrets: dict[str, str]) -> None:
-    """Of API, worker, beat, database and broker."""
     secrets_by_component = {part: found_in(text.encode(), secrets) for part, text in logs.items()}
 
     assert {part: names for part, names in secrets_by_component.items() if names} == {}
@@ -210,7 +205,6 @@ def test_secret_search_finds_every_encoding() -> None:
 
 
 def test_log_lines_of_the_ledger_are_json(logs: dict[str, str]) -> None:
-    """Nothing that a collector would choke on, banners included."""
     for part in ("api", "worker", "beat"):
         # What Celery says when it ends goes past every logger.
         logs[part] = re.sub(r"^(\nworker: \w+ shutdown \(MainProcess\))?\n", "", logs[part], flags=re.MULTILINE)
@@ -218,7 +212,6 @@ def test_log_lines_of_the_ledger_are_json(logs: dict[str, str]) -> None:
 
 
 def test_request_id_leads_from_the_redeem_request_to_the_email(logs: dict[str, str], mail: MailServer) -> None:
-    """The caller's request id is in the API's line, the email's line and the mail's header."""
     (request,) = [line for line in parsed(logs["api"]) if line.get("request_id") == TRACE]
     log_record, *_ = [line for line in parsed(logs["worker"]) if line.get("request_id") == TRACE]  # then the resend
 
@@ -231,7 +224,6 @@ def test_request_id_leads_from_the_redeem_request_to_the_email(logs: dict[str, s
 
 
 def test_logs_have_a_line_for_each_request_and_task(logs: dict[str, str]) -> None:
-    """With what was asked for, how it ended and how long it took."""
     requests = [line for line in parsed(logs["api"]) if line["event"] == "request"]
     tasks = [line for line in parsed(logs["worker"]) if line["event"] == "task"]
 
@@ -242,13 +234,12 @@ def test_logs_have_a_line_for_each_request_and_task(logs: dict[str, str]) -> Non
 
 
 def test_logs_contain_the_lines_that_operators_search_for(logs: dict[str, str]) -> None:
-    """The runbook's checks manually, word for word."""
+    """The runbook's checks, word for word."""
     assert re.search(r"celery@\S+ ready\.", logs["worker"])
     assert "Scheduler: Sending due task sweep-due-reservations" in logs["beat"]
 
 
 def test_every_process_reports_a_mistyped_setting_at_its_start(stack: Stack) -> None:
-    """API, worker and beat log it once each; `ledger up` and each command say it on stderr."""
     sentence = f"{MISTYPED} is not a setting, did you mean LEDGER_SMTP_TIMEOUT_S?"
     logs = {path.name: path.read_text("utf-8") for path in (stack.folder / "logs").glob("*.log")}
     reports = {

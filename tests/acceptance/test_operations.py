@@ -46,13 +46,11 @@ def stack(servers_folder: Path, mail: MailServer) -> Iterator[Stack]:
 
 
 def parts(stack: Stack, *words: str) -> list[psutil.Process]:
-    """The stack's own processes whose command line has one of these words."""
     children = psutil.Process(stack.process.pid).children(recursive=True)
     return [child for child in children if set(words) & set(child.cmdline())]
 
 
 def examined(stack: Stack) -> tuple[int, dict[str, Any]]:
-    """Exit code of the doctor, and its findings by name."""
     done = stack.cli("doctor", "--json")
     return done.returncode, {check["name"]: check for check in json.loads(done.stdout)["checks"]}
 
@@ -63,7 +61,6 @@ def wait_for_a_case(stack: Stack) -> None:
 
 
 def test_doctor_passes_on_a_healthy_stack(stack: Stack) -> None:
-    """All of the runbook's checks, typed as they are, the registered tasks among them."""
     status, checks = examined(stack)
 
     wrong = {name: check for name, check in checks.items() if check["status"] == "wrong"}
@@ -73,7 +70,6 @@ def test_doctor_passes_on_a_healthy_stack(stack: Stack) -> None:
 
 
 def test_doctor_reports_a_frozen_broker_in_bounded_time(stack: Stack) -> None:
-    """Components that wait for the broker are not called broken, and the check ends before the broker continues."""
     broker = stack.find_broker()
     broker.send_signal(signal.SIGSTOP)
     try:
@@ -87,7 +83,6 @@ def test_doctor_reports_a_frozen_broker_in_bounded_time(stack: Stack) -> None:
 
 
 def test_unknown_outcome_becomes_a_case_that_staff_resolve(stack: Stack) -> None:
-    """The email may have arrived: parked, listed, resolved; then the code is free for another."""
     code = stack.issue()
     reservation_id = stack.redeem(code, "lost@example.com")[1]["reservation_id"]
     wait_for_a_case(stack)
@@ -103,7 +98,6 @@ def test_unknown_outcome_becomes_a_case_that_staff_resolve(stack: Stack) -> None
 
 
 def test_refund_outage_refunds_each_reservation_once(stack: Stack) -> None:
-    """Shown first, refunded with --apply, nothing left for a second run."""
     code = stack.issue(2, is_open=True)
     reservation_id = stack.redeem(code, "lost@example.com")[1]["reservation_id"]
     wait_for_a_case(stack)
@@ -118,7 +112,6 @@ def test_refund_outage_refunds_each_reservation_once(stack: Stack) -> None:
 
 
 def test_second_redeem_request_takes_no_use_while_celery_is_down(stack: Stack) -> None:
-    """No worker, no beat. The use is refunded at its deadline, for the same person as for the next."""
     code, own = stack.issue(), stack.issue()
     dead = parts(stack, "worker", "beat")
     for process in dead:

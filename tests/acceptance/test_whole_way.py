@@ -26,14 +26,12 @@ QUEUED_ZH = "已加入队列，邀请将在几秒内发送，请查收邮箱"
 
 @pytest.fixture(scope="module")
 def collector() -> Iterator[WebhookReceiver]:
-    """A collector of traces."""
     with WebhookReceiver() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def stack(servers_folder: Path, collector: WebhookReceiver) -> Iterator[Stack]:
-    """`ledger up` with its own mail sink, which traces every redemption."""
     env = {
         "LEDGER_TRACES_URL": urljoin(collector.url, "/v1/traces"),
         "LEDGER_TRACES_RATIO": "1",
@@ -48,7 +46,6 @@ def stack(servers_folder: Path, collector: WebhookReceiver) -> Iterator[Stack]:
 
 
 def test_demo_code_leads_to_an_email(stack: Stack) -> None:
-    """The page opens, the click is answered, the mail is readable without a sweep, its link accepts."""
     code = stack.info["demo_code"]
     page = stack.call("GET", "/invite", headers={"Accept": "text/html"})
     with stack.beat_frozen():
@@ -72,7 +69,6 @@ def test_demo_code_leads_to_an_email(stack: Stack) -> None:
 
 
 def test_one_click_is_one_trace_across_processes(stack: Stack, collector: WebhookReceiver) -> None:
-    """A collector gets the spans of backend and worker with the trace id that the email names."""
     reservation_id = stack.redeem(stack.issue(1), "traced@example.com")[1]["reservation_id"]
     stack.wait(lambda: stack.state(reservation_id) == "sent")
     mail = next(mail for mail in stack.mails() if mail["Message-ID"].startswith(f"<{reservation_id}."))
@@ -89,7 +85,6 @@ def test_one_click_is_one_trace_across_processes(stack: Stack, collector: Webhoo
 
 
 def spans_of(trace_id: str, collector: WebhookReceiver) -> set[tuple[str, str]]:
-    """Process and name of the spans of a trace that a collector got."""
     exports = [ExportTraceServiceRequest.FromString(request.body) for request in list(collector.received)]
     return {
         (attribute.value.string_value, span.name)
@@ -104,7 +99,6 @@ def spans_of(trace_id: str, collector: WebhookReceiver) -> set[tuple[str, str]]:
 
 
 def test_second_redeem_request_takes_no_further_use(stack: Stack) -> None:
-    """It says that it was sent, with the same id."""
     code = stack.issue(2)
     first = stack.redeem(code)[1]["reservation_id"]
     stack.wait(lambda: stack.state(first) == "sent")
@@ -116,7 +110,7 @@ def test_second_redeem_request_takes_no_further_use(stack: Stack) -> None:
 
 
 def test_redeem_is_as_fast_without_redis_and_the_email_follows_later(stack: Stack) -> None:
-    """The incident's first click: answered at once, and nothing is lost."""
+    """The incident's first click."""
     code = stack.issue(3, is_open=True)
     redis = stack.find_broker()
     before = len(stack.mails())
@@ -180,7 +174,6 @@ def test_reset_failed_prints_the_lines_of_the_legacy_script(stack: Stack) -> Non
 
 
 def test_refund_command_refunds_a_use(stack: Stack) -> None:
-    """`ledger refund` gives one use back, once; the second time it is refused with exit 4."""
     code = stack.issue()
     first = stack.redeem(code)[1]["reservation_id"]
     stack.wait(lambda: stack.state(first) == "sent")
@@ -196,7 +189,6 @@ def test_refund_command_refunds_a_use(stack: Stack) -> None:
 
 
 def test_history_follow_prints_new_events(stack: Stack) -> None:
-    """`history --follow --json` gives old events, then new ones as they come, one JSON line each."""
     code = stack.issue()
     command = [*PROGRAM, "history", code, "--follow", "--json"]
     with subprocess.Popen(command, env=stack.env, stdout=subprocess.PIPE, text=True) as following:
@@ -211,7 +203,6 @@ def test_history_follow_prints_new_events(stack: Stack) -> None:
 
 
 def test_wrong_arguments_end_in_one_line(stack: Stack) -> None:
-    """Usage errors are exit 2 and say what to do."""
     for arguments in (["history", "NOSUCHCODE"], ["refund", "x", "--note", "n"], ["issue", "--max-uses", "-1"]):
         done = stack.cli(*arguments)
         assert done.returncode == 2
@@ -220,7 +211,6 @@ def test_wrong_arguments_end_in_one_line(stack: Stack) -> None:
 
 
 def test_commands_of_the_incident_runbook_work(stack: Stack) -> None:
-    """Worker says ready, beat sends the cleanup, tasks are registered by bare name, the manual call prints an id."""
     worker = (stack.folder / "logs" / "worker.log").read_text()
     code = stack.issue()
     call = (
@@ -243,7 +233,6 @@ def test_commands_of_the_incident_runbook_work(stack: Stack) -> None:
 
 
 def test_rejected_email_refunds_the_use_and_the_stack_leaves_nothing(servers_folder: Path) -> None:
-    """550: refunded, redeemable by another. After SIGTERM no process is left, and a second start continues."""
     with MailServer() as mail:
         mail.at("rcpt", ReplyWith(550, "5.1.1 no such user"), recipient="refuse@example.com")
         folder, port = servers_folder / "refused", find_free_port()

@@ -85,7 +85,6 @@ def test_table_shows_threads_that_wake_up_and_the_sums(capsys: pytest.CaptureFix
 def test_running_ledger_is_measured(
     servers_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit 0, and a row for each process, with statements that PostgreSQL logged."""
     folder = servers_folder / "idle"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))

@@ -15,7 +15,6 @@ from tests.support.ledger.settings import settings_for
 
 @pytest.fixture
 def bench(database_url: str) -> Iterator[LedgerBench]:
-    """An open ledger with helpers around it."""
     with LedgerStore.open(settings_for(database_url)) as storage:
         yield LedgerBench(storage, database_url)
 
@@ -24,7 +23,6 @@ def bench(database_url: str) -> Iterator[LedgerBench]:
 def test_loaded_history_passes_verify(
     live: bool, counts: tuple[int, int], bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In chunks, on a code that has a history already; `verify` passes, and the next redeem continues from it."""
     monkeypatch.setattr(bulk_history, "CHUNK", 7)
     code = bench.issue(None, bound=False)
     first = done(bench.redeem(code, "first@example.com"))

@@ -9,7 +9,6 @@ from benchmarks.harness.load_generators import BenchmarkError, find_tool, requir
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "postgresql://u:p@localhost:5432/x", "redis://[::1]:6379/0"])
 def test_loopback_url_is_accepted(url: str) -> None:
-    """Whatever the scheme."""
     assert require_loopback(url) == url
 
 
@@ -35,7 +34,6 @@ def test_servers_of_the_environment_are_refused(name: str, monkeypatch: pytest.M
 
 
 def test_missing_tool_is_named_with_its_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message says which and how."""
     monkeypatch.setattr("shutil.which", lambda _: None)
 
     with pytest.raises(BenchmarkError, match=r"wrk is not installed \(.*apt install wrk"):
@@ -43,7 +41,6 @@ def test_missing_tool_is_named_with_its_install_command(monkeypatch: pytest.Monk
 
 
 def test_ratios_are_computed_from_medians() -> None:
-    """One slow round changes neither."""
     rounds = [{"hot_rps": 500.0, "empty_rps": 1000.0}, {"hot_rps": 600.0}, {"hot_rps": 10.0, "empty_rps": 1000.0}]
 
     summary = report.summarize(rounds)
@@ -64,12 +61,10 @@ def test_ratios_are_computed_from_medians() -> None:
     ],
 )
 def test_number_is_classified_by_its_target(key: str, value: float, word: str) -> None:
-    """More is better for some, less for others, and some have no target."""
     assert report.classify(key, value) == word
 
 
 def test_table_shows_every_number(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each by its name."""
     report.print_table({"hot_rps": 5000.0, "hot_over_empty": 0.61}, Console(width=100))
 
     assert "hot_over_empty" in (shown := capsys.readouterr().out)
@@ -77,7 +72,6 @@ def test_table_shows_every_number(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_page_shows_the_rates_per_number_of_cores() -> None:
-    """Cores divided by the CPU time of one redemption; nothing where a part was not measured."""
     numbers = dict.fromkeys(docs_page.REQUIRED_FOR_CAPACITY, 500.0) | {"redeem_cpu_us": 250.0, "life_cpu_us": 1_000.0}
 
     page = docs_page.render_capacity(numbers)

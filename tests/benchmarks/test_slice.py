@@ -30,7 +30,6 @@ KEYS = {
 
 @pytest.fixture(scope="module")
 def ran(servers_folder: Path) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
-    """A folder that is the run's for temporary files too, and the run."""
     folder = servers_folder / "bench"
     folder.mkdir()
     inherited = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL"}}
@@ -47,7 +46,6 @@ def ran(servers_folder: Path) -> tuple[Path, "subprocess.CompletedProcess[str]"]
 
 
 def test_every_scenario_runs(ran: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
-    """Exit 0, and a number for each key; those of histories, reservations and logs for each size."""
     folder, run = ran
     assert run.returncode == 0, run.stderr
     document = json.loads((folder / "benchmarks.json").read_text())
@@ -69,7 +67,6 @@ def test_every_scenario_runs(ran: tuple[Path, "subprocess.CompletedProcess[str]"
 def test_page_names_machine_and_date_but_no_path_and_host(
     ran: tuple[Path, "subprocess.CompletedProcess[str]"],
 ) -> None:
-    """A reader can judge it, and learns no name of a host and no path; the chart is well-formed and has words."""
     folder, _ = ran
     text = (folder / "benchmarks.md").read_text()
     facts = json.loads((folder / "benchmarks.json").read_text())["facts"]
@@ -83,7 +80,6 @@ def test_page_names_machine_and_date_but_no_path_and_host(
 
 
 def test_run_leaves_no_file_and_no_process(ran: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
-    """No folder and no process."""
     folder, _ = ran
     left = [process.info["name"] for process in psutil.process_iter(["name", "cmdline"]) if _about(process, folder)]
 

@@ -66,7 +66,6 @@ def test_base_of_another_architecture_ends_the_build(tmp_path: Path, target: str
 
 
 def test_build_has_labels_of_the_commit_and_its_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Base and other arguments reach docker, whose exit code is that of the command."""
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
@@ -87,7 +86,6 @@ def test_build_has_labels_of_the_commit_and_its_files_alone(tmp_path: Path, monk
 
 
 def test_missing_docker_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Before anything is read or written."""
     monkeypatch.setenv("PATH", "")
 
     with pytest.raises(SystemExit, match="2"):

@@ -12,7 +12,6 @@ GIT = ("git", "-c", "user.name=Tester", "-c", "user.email=tester@example.com", "
 
 
 def commit(clone: Path) -> None:
-    """Commit all files of a clone."""
     for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "tests: Add a file")):
         subprocess.run([*GIT, *words], cwd=clone, check=True, timeout=STEP_S_MAX)
 

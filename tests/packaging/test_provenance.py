@@ -17,7 +17,6 @@ PIPELINE = "https://ci.example.com/pipelines/release@v1"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of a release."""
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
     write_statement(tmp_path, SOURCE)
@@ -25,12 +24,10 @@ def folder(tmp_path: Path) -> Path:
 
 
 def read_statement(folder: Path) -> dict[str, Any]:
-    """What a statement says."""
     return dict(json.loads((folder / STATEMENT).read_text("utf-8")))
 
 
 def test_statement_names_the_files_their_source_and_a_local_builder(folder: Path) -> None:
-    """Its subjects are the files; no time of a run and no place is in it."""
     statement = read_statement(folder)
     build, run = statement["predicate"]["buildDefinition"], statement["predicate"]["runDetails"]
 
@@ -83,7 +80,6 @@ def test_changed_file_is_noticed_by_digests_and_statement(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["added.whl", "more/added.whl"])
 def test_added_file_is_noticed(folder: Path, name: str) -> None:
-    """A file of a folder in it is one too."""
     (folder / name).parent.mkdir(exist_ok=True)
     (folder / name).touch()
 
@@ -91,7 +87,6 @@ def test_added_file_is_noticed(folder: Path, name: str) -> None:
 
 
 def test_missing_file_is_noticed(folder: Path) -> None:
-    """A release is complete."""
     (folder / "constraints.txt").unlink()
 
     assert find_differences(folder) == [
@@ -119,14 +114,12 @@ def test_changed_statement_is_noticed_by_the_digests(folder: Path) -> None:
     ],
 )
 def test_other_document_is_not_a_statement(folder: Path, text: str, sentence: str) -> None:
-    """It is named, whatever the digests say."""
     (folder / STATEMENT).write_text(text, "utf-8")
 
     assert any(difference.startswith(sentence) for difference in find_differences(folder))
 
 
 def test_missing_statement_and_digests_are_named(folder: Path) -> None:
-    """A folder without them is not a release."""
     (folder / STATEMENT).unlink()
     (folder / SUMS).write_text("no digest", "utf-8")
 
@@ -138,8 +131,6 @@ def test_missing_statement_and_digests_are_named(folder: Path) -> None:
 def test_builder_of_a_pipeline_is_in_the_statement_and_must_be_a_uri(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Another text is refused before the build begins."""
-
     def build(into: Path, _revision: str, builder: str) -> None:
         write_statement(into, SOURCE, builder)
 
@@ -156,7 +147,6 @@ def test_builder_of_a_pipeline_is_in_the_statement_and_must_be_a_uri(
 def test_command_says_what_the_statement_claims_or_what_differs(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Commit, version and builder are for the reader to judge; a difference is exit code 1."""
     monkeypatch.setattr("sys.argv", ["provenance", str(folder)])
     assert main() == 0
     said = capsys.readouterr().out

@@ -36,7 +36,6 @@ RELEASE_BEFORE = "c16fd04f"
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """What a command says; it must not fail."""
     env = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=INSTALL_S_MAX)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -73,7 +72,6 @@ def read_version(python: str) -> str:
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a release of what is tested."""
     folder = tmp_path_factory.mktemp("release")
     build_release(folder, revision())
     return folder
@@ -90,19 +88,16 @@ def index(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def download(lock: Path, python: str, folder: Path) -> None:
-    """Put the wheels of a lock into a folder."""
     pip = (TOOLS / "python", "-m", "pip", "download", "--quiet", "--only-binary", ":all:", "--no-deps")
     run(*pip, "--dest", folder, "--python-version", read_version(python), "--require-hashes", "-r", lock, cwd=folder)
 
 
 def find_wheel(folder: Path) -> Path:
-    """The wheel of a release."""
     (wheel,) = folder.glob("redemption_ledger-*.whl")
     return wheel
 
 
 def install_by_pip(programs: Path, index: Path, *words: str | Path) -> None:
-    """Install from a folder alone."""
     pip = (programs / "python", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", index)
     run(*pip, *words, cwd=programs.parent)
 
@@ -120,7 +115,6 @@ def running(program: Sequence[str | Path], folder: Path) -> Iterator[Stack]:
 
 
 def redeem(stack: Stack, email: str, code: str) -> str:
-    """A redemption that ends with an email; its reservation."""
     status, answer = stack.redeem(code, email)
     assert status == 202, answer
     reservation = str(answer["reservation_id"])
@@ -130,12 +124,10 @@ def redeem(stack: Stack, email: str, code: str) -> str:
 
 
 def read_history(stack: Stack, code: str) -> list[str]:
-    """Types of the events of a code, by the command line."""
     return [event["type"] for event in json.loads(stack.cli("history", code, "--json").stdout)["events"]]
 
 
 def test_release_is_complete_and_its_digests_and_statement_are_right(release: Path) -> None:
-    """Wheel and source, what they need, under which licenses, and from which commit; `sha256sum --check` passes."""
     assert find_differences(release) == []
     run("sha256sum", "--check", "--strict", "--quiet", SUMS, cwd=release)
     assert {path.suffix for path in release.iterdir()} == {".whl", ".gz", ".txt", ".json", ""}
@@ -149,7 +141,6 @@ def test_release_is_complete_and_its_digests_and_statement_are_right(release: Pa
 
 
 def test_same_commit_gives_the_same_bytes(release: Path, tmp_path: Path) -> None:
-    """Under another umask, in another folder, later."""
     umask = os.umask(0o077)
     try:
         export_commit(revision(), tmp_path / "source")
@@ -174,7 +165,6 @@ def test_wheel_holds_the_four_rooms_and_every_file_that_they_read(release: Path)
 def test_wheel_runs_a_first_redemption_in_an_empty_environment(
     release: Path, index: Path, tmp_path: Path, python: str
 ) -> None:
-    """With the constraints: `redemption-ledger up`, an email, `verify`; without this tree."""
     programs, offline = tmp_path / "env" / "bin", ("--offline", "--no-index", "--find-links", index)
     run(TOOLS / "uv", "venv", "--offline", "--python", python, tmp_path / "env", cwd=tmp_path)
     pip = (TOOLS / "uv", "pip", "install", "--python", programs / "python", *offline)

@@ -38,7 +38,6 @@ def console_blocks() -> list[tuple[str, str]]:
 
 
 def settled(text: str) -> str:
-    """A text without what differs from run to run."""
     for pattern, word in VARIES:
         text = re.sub(pattern, word, text, flags=re.MULTILINE)
     return text.strip()
@@ -46,7 +45,6 @@ def settled(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def stack(servers_folder: Path) -> Iterator[Stack]:
-    """What `make run` starts, on a folder and port of its own."""
     running = Stack(servers_folder / "readme", PORT)
     try:
         running.wait_ready()
@@ -56,7 +54,6 @@ def stack(servers_folder: Path) -> Iterator[Stack]:
 
 
 def test_tour_prints_the_output_that_it_shows(stack: Stack) -> None:
-    """Every command of the tour, in one shell, block by block."""
     blocks = console_blocks()
     script = "\necho '=====' \n".join(commands for commands, _ in blocks)
     env = {**stack.env, "COLUMNS": "140", "LANG": "C.UTF-8", "LEDGER": f"127.0.0.1:{PORT}"}
@@ -77,7 +74,6 @@ def test_tour_prints_the_output_that_it_shows(stack: Stack) -> None:
 
 
 def test_two_commands_are_targets_of_the_makefile() -> None:
-    """`make run` and `make test` exist, and the README begins with them."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
 
     assert re.findall(r"^make (\w+)", README, re.MULTILINE) == ["run", "test"]
@@ -99,7 +95,6 @@ def test_every_dependency_has_its_reason() -> None:
 
 
 def test_every_command_that_is_named_exists() -> None:
-    """`ledger X` and `make X` of the tables and texts are commands and targets."""
     commands = set(read_index())
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
@@ -109,5 +104,4 @@ def test_every_command_that_is_named_exists() -> None:
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
 def test_links_lead_somewhere(target: str) -> None:
-    """Every file that the README points to is there."""
     assert (ROOT / target).exists()

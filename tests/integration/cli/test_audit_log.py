@@ -55,56 +55,46 @@ class Ledger:
     copy: str
 
     def group_of_code(self) -> str:
-        """A new group with a code, as `change-codes` names it."""
         group = f"g{uuid4().hex}"
         self.bench.issue(group=group)
         return f"group:{group}"
 
     def code(self) -> str:
-        """The id of a code."""
         text = self.bench.issue(9, bound=False)
         return str(self.bench.reader.find_code(text))
 
     def reserved(self, email: str | None = None) -> str:
-        """A reservation that was not sent."""
         result = done(self.bench.redeem(self.bench.issue(9), email or f"{uuid4().hex}@example.com"))
         return str(result.require_reservation().reservation_id)
 
     def code_with_reservation(self) -> str:
-        """The id of a code with a pending reservation."""
         text = self.bench.issue()
         done(self.bench.redeem(text, f"{uuid4().hex}@example.com"))
         return str(self.bench.reader.find_code(text))
 
     def sent(self) -> str:
-        """A reservation that was sent."""
         self.bench.attempt(UUID(reservation := self.reserved()))
         return reservation
 
     def report_of(self, reservation: str) -> str:
-        """A file with the report that an invitation bounced."""
         secret = settings_for(self.bench.database_url).secret_key.get_secret_value().encode()
         ref = MailRef("invite", UUID(reservation), 1)
         token = mail_token(secret, ref, self.bench.storage.recorder.clock.now())
         return self.file(status_report(token=token).decode())
 
     def proven(self) -> str:
-        """A sent reservation with a signed checkpoint that covers it."""
         reservation = self.sent()
         assert update_log(self.bench.storage, self.bench.storage.recorder.clock.now(), None)
         return reservation
 
     def unknown(self) -> str:
-        """A reservation with an unknown outcome."""
         self.bench.attempt(UUID(reservation := self.reserved()), LOST)
         return reservation
 
     def campaign(self) -> str:
-        """The id of a campaign."""
         return str(self.bench.create_campaign())
 
     def waiting(self) -> Arguments:
-        """A campaign, and a place on its waiting list."""
         campaign_id = self.bench.create_campaign(max_uses=1, waiting_hours=24)
         code = self.bench.issue(9, bound=False, campaign_id=campaign_id)
         self.bench.redeem(code, "first@example.com")
@@ -113,30 +103,25 @@ class Ledger:
         return str(campaign_id), str(join.redeem.reservation_id)
 
     def paused(self, words: str, subject: str) -> str:
-        """The same subject, paused."""
         assert self.terminal.ledger(*words.split(), "pause", subject).status == 0
         return subject
 
     def relay(self) -> str:
-        """Make a relay that no process holds."""
         row = """INSERT INTO relays (name, target, target_id, position, holder_id, holder, leased_until)
             VALUES ('orders', '', '', 0, gen_random_uuid(), '', now()) RETURNING name"""
         return str(self.bench.rows(row)[0][0])
 
     def proposal(self) -> str:
-        """The id of a proposal that waits for a second person."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("LEDGER_APPROVALS", "erase_person")
             self.terminal.ledger("forget", f"{uuid4().hex}@example.com")
         return str(self.terminal.ledger("approvals", "list", "--json").json[-1]["id"])
 
     def hand_out(self) -> str:
-        """The id of a hand-out."""
         created = self.terminal.ledger("hand-out", "create", self.campaign(), "Newsletter", "--json")
         return str(created.json["id"])
 
     def listed(self) -> Arguments:
-        """A hand-out and the code of its recipient."""
         hand_out = self.hand_out()
         assert (
             self.terminal.ledger("hand-out", "add", hand_out, self.file("email\na@example.com\n"), "--apply").status
@@ -146,26 +131,22 @@ class Ledger:
         return hand_out, str(person["code_id"])
 
     def free_code(self) -> Arguments:
-        """A hand-out, a code of its campaign that exists, and an email address."""
         hand_out = self.hand_out()
         query = "SELECT campaign_id FROM hand_outs WHERE hand_out_id = %s"
         return hand_out, self.bench.issue(campaign_id=self.bench.rows(query, hand_out)[0][0]), PERSON
 
     def handed_out(self) -> Arguments:
-        """A hand-out and the code of its recipient, whose email was sent."""
         hand_out, code = self.listed()
         self.bench.hand_out_code(UUID(code))
         return hand_out, code
 
     def staff(self, *more: str) -> Arguments:
-        """The address of a member of staff, with further arguments."""
         email = f"{uuid4().hex}@staff.example.com"
         for address, role in ((f"{uuid4().hex}@staff.example.com", "admin"), (email, "viewer")):
             assert self.terminal.ledger("staff", "add", address, "--role", role).status == 0
         return email, *more
 
     def staff_with_password(self) -> Arguments:
-        """The address of a member of staff who accepted the invitation."""
         (email,) = self.staff()
         with psycopg.connect(self.bench.database_url) as conn:
             conn.execute("UPDATE staff_links SET ended_at = now(), ended_how = 'used' WHERE ended_at IS NULL")
@@ -173,7 +154,6 @@ class Ledger:
         return (email,)
 
     def staff_with_factor(self) -> Arguments:
-        """The address of a member of staff with a second factor."""
         (email,) = self.staff()
         bench = self.bench
         account = StaffSessionRepository(bench.storage).find_credentials(EmailAddress.parse(email))
@@ -183,32 +163,26 @@ class Ledger:
         return (email,)
 
     def staff_with_provider(self) -> Arguments:
-        """The address of a member of staff, and a subject at the identity provider that is now configured."""
         provider = {"ISSUER": "https://id.example.com", "CLIENT_ID": "ledger", "ROLES": "admins=admin"}
         for name, value in provider.items():
             self.monkeypatch.setenv(f"LEDGER_OIDC_{name}", value)
         return self.staff(uuid4().hex)
 
     def key(self) -> str:
-        """The id of an API key."""
         return str(self.terminal.ledger("key", "create", "reports", "--role", "viewer", "--json").json["id"])
 
     def file(self, text: str) -> str:
-        """A file."""
         path = self.folder / f"{uuid4().hex}.csv"
         path.write_text(text, "utf-8")
         return str(path)
 
     def output(self) -> Arguments:
-        """An option for a file that is written."""
         return "--output", str(self.folder / uuid4().hex)
 
     def old_system(self) -> str:
-        """The DSN of an old system with one code."""
         return old.sqlite(self.folder / f"{uuid4().hex}.db", [old.code(1, "MOVED-1", used_count=0)], [])
 
     def with_new_key(self) -> Arguments:
-        """Put a new master key in front."""
         keys = os.environ["LEDGER_MASTER_KEYS"]
         self.monkeypatch.setenv("LEDGER_MASTER_KEYS", f"2:{'B' * 43}=,{keys}")
         return ()
@@ -400,7 +374,6 @@ def test_commands_that_change_or_reveal_leave_a_record(ledger: Ledger) -> None:
 
 
 def read_rows(ledger: Ledger) -> dict[str, str]:
-    """The rows of each table, as a digest."""
     digest = sql.SQL("SELECT {}, md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) FROM {} t")
     with closing(psycopg.connect(ledger.bench.database_url)) as conn:
         names = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
@@ -423,7 +396,6 @@ def test_commands_that_only_read_change_no_row(ledger: Ledger) -> None:
 
 
 def test_command_that_did_nothing_leaves_no_line(ledger: Ledger) -> None:
-    """A key that was revoked before, and staff who were removed before."""
     key, (email,) = ledger.key(), ledger.staff_with_password()
     first = [ledger.terminal.ledger("key", "revoke", key), ledger.terminal.ledger("staff", "remove", email)]
     left, before = ledger.records()

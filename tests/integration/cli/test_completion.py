@@ -24,7 +24,6 @@ def complete(shell: str, typed: str) -> list[str]:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shell_completes_the_commands_of_a_group(shell: str) -> None:
-    """Nothing has been typed of the command itself."""
     offered = "\n".join(complete(shell, "ledger staff "))
 
     assert all(name in offered for name in ("add", "role", "password", "remove", "list"))
@@ -32,6 +31,5 @@ def test_shell_completes_the_commands_of_a_group(shell: str) -> None:
 
 
 def test_commands_and_options_are_completed_by_their_beginnings() -> None:
-    """Only those that fit."""
     assert complete("bash", "ledger hand-") == ["hand-out"]
     assert complete("bash", "ledger hand-out create --e") == ["--expires-at", "--existing-codes"]

@@ -52,8 +52,6 @@ Apply = Callable[..., CommandResult]
 
 @pytest.fixture
 def apply(terminal: Terminal, tmp_path: Path) -> Apply:
-    """Apply a text, and return what the command left behind."""
-
     def run(text: str, *options: str) -> CommandResult:
         (path := tmp_path / "ledger.toml").write_text(text, "utf-8")
         return terminal.ledger("apply", "--file", str(path), *options)
@@ -62,7 +60,6 @@ def apply(terminal: Terminal, tmp_path: Path) -> Apply:
 
 
 def test_plan_changes_nothing(apply: Apply, terminal: Terminal) -> None:
-    """Each difference is shown, and the next command still finds an empty ledger."""
     planned = apply(WHOLE)
 
     assert planned.status == 0
@@ -74,7 +71,6 @@ def test_plan_changes_nothing(apply: Apply, terminal: Terminal) -> None:
 
 
 def test_file_is_applied_once_and_exported_as_it_was(apply: Apply, terminal: Terminal, tmp_path: Path) -> None:
-    """A second run changes nothing, and so does the exported file; it has no secret."""
     done_once = apply(WHOLE, "--yes", "--json").json
     again = apply(WHOLE, "--yes")
     assert terminal.ledger("export", "config", "--output", str(tmp_path / "exported.toml")).status == 0
@@ -151,7 +147,6 @@ def test_reserved_uses_of_a_group_are_shown(apply: Apply, bench: LedgerBench) ->
 
 
 def test_logo_is_a_field_as_any_other(apply: Apply, terminal: Terminal, tmp_path: Path) -> None:
-    """It is stored, exported, and removed when the file leaves it out."""
     (logo := tmp_path / "logo.png").write_bytes(make_png(240, 64))
     terminal.ledger("group", "branding", "VIP", "--logo", str(logo))
     exported = terminal.ledger("export", "config").out
@@ -164,7 +159,6 @@ def test_logo_is_a_field_as_any_other(apply: Apply, terminal: Terminal, tmp_path
 
 
 def test_limit_below_live_uses_is_shown_and_needs_a_choice(apply: Apply, bench: LedgerBench) -> None:
-    """Without `--counting` nothing of the file is applied; the plan says which uses would be over."""
     campaign_id = bench.create_campaign(name="Autumn", max_uses=10)
     code = bench.issue(9, bound=False, campaign_id=campaign_id)
     for number in range(3):
@@ -224,7 +218,6 @@ def test_only_pruning_removes_and_only_kinds_of_the_file(apply: Apply, terminal:
 
 
 def test_names_that_several_have_need_an_id(apply: Apply, bench: LedgerBench) -> None:
-    """With the id, the name may change."""
     first, _ = bench.create_campaign(name="Autumn"), bench.create_campaign(name="Autumn")
     unclear = apply('[[campaigns]]\nname = "Autumn"', "--yes")
     renamed = apply(f'[[campaigns]]\nid = "{first}"\nname = "Autumn 2"', "--yes")
@@ -357,7 +350,6 @@ def test_long_values_are_shown_from_where_they_differ(apply: Apply) -> None:
     ],
 )
 def test_file_that_cannot_be_read_says_where(apply: Apply, text: str, why: str) -> None:
-    """The exit code is that of usage."""
     refused = apply(text, "--yes")
 
     assert refused.status == 2
@@ -375,7 +367,6 @@ def test_file_that_cannot_be_read_says_where(apply: Apply, text: str, why: str) 
     ],
 )
 def test_plan_says_what_the_ledger_refuses(apply: Apply, text: str, why: str) -> None:
-    """Nothing is changed, also with `--yes`."""
     refused = apply(text, "--yes")
 
     assert refused.status == 4

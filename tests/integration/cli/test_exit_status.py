@@ -37,7 +37,6 @@ CLOSED = ("/bin/sh", "-c", 'exec "$@" >&-', "sh")
     ],
 )
 def test_usage_error_is_one_line(terminal: Terminal, arguments: tuple[str, ...], words: str) -> None:
-    """It names the option or the command."""
     ended = terminal.ledger(*arguments)
 
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
@@ -80,7 +79,6 @@ def test_refusal_is_explained_to_staff(
 
 
 def test_version_is_printed(terminal: Terminal) -> None:
-    """Without a ledger."""
     ended = terminal.ledger("--version")
 
     assert (ended.status, ended.err) == (0, "")
@@ -92,7 +90,6 @@ class _Interrupted:
 
     @staticmethod
     def find_spec(name: str, *_: object) -> None:
-        """The finder's part of importing."""
         if name == "api.cli.app":
             raise KeyboardInterrupt
 
@@ -100,7 +97,6 @@ class _Interrupted:
 def test_ctrl_c_during_loading_prints_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same word and code as later on."""
     monkeypatch.delitem(sys.modules, "api.cli.app")
     monkeypatch.setattr(sys, "meta_path", [_Interrupted, *sys.meta_path])
 
@@ -111,8 +107,6 @@ def test_ctrl_c_during_loading_prints_no_traceback(
 
 
 def test_issue_points_to_unprinted_codes_after_ctrl_c(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are issued all the same."""
-
     def interrupted(issued: Iterator[object], _progress: object) -> None:
         next(issued)
         raise KeyboardInterrupt

@@ -42,13 +42,11 @@ def commands_and_outputs(page: str) -> list[tuple[list[str], list[str]]]:
 
 
 def settled(line: str) -> str:
-    """A line without what differs from run to run."""
     line = ID.sub("ID", re.sub(r"\d+ rows", "N rows", " ".join(line.split())))
     return CODE.sub("CODE", TIME.sub("TIME", line))
 
 
 def put_new_keys_in_front(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do what the guide says about the keyrings, and restart."""
     settings = settings_for(bench.database_url)
     monkeypatch.setenv("LEDGER_MASTER_KEYS", f"2:{'B' * 43}=,{settings.master_keys.get_secret_value()}")
     monkeypatch.setenv("LEDGER_PEPPERS", f"2:{'C' * 43}=,{settings.peppers.get_secret_value()}")

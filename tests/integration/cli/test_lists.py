@@ -14,28 +14,24 @@ ROWS: Final = 5
 
 
 def add_staff(_: LedgerBench, terminal: Terminal, _folder: Path) -> list[str]:
-    """Accounts; the name of the command that lists them."""
     for number in range(ROWS):
         terminal.ledger("staff", "add", f"li{number}@example.com", "--role", "viewer")
     return ["staff", "list"]
 
 
 def create_keys(_: LedgerBench, terminal: Terminal, _folder: Path) -> list[str]:
-    """API keys."""
     for number in range(ROWS):
         terminal.ledger("key", "create", f"shop {number}", "--role", "viewer")
     return ["key", "list"]
 
 
 def create_campaigns(bench: LedgerBench, _: Terminal, _folder: Path) -> list[str]:
-    """Campaigns."""
     for _number in range(ROWS):
         bench.create_campaign(max_uses=2)
     return ["campaign", "list"]
 
 
 def create_hand_outs(bench: LedgerBench, terminal: Terminal, _folder: Path) -> list[str]:
-    """Hand-outs of one campaign."""
     campaign = str(bench.create_campaign())
     for number in range(ROWS):
         terminal.ledger("hand-out", "create", campaign, f"Newsletter {number}")
@@ -43,7 +39,6 @@ def create_hand_outs(bench: LedgerBench, terminal: Terminal, _folder: Path) -> l
 
 
 def list_recipients(bench: LedgerBench, terminal: Terminal, folder: Path) -> list[str]:
-    """Recipients of one hand-out."""
     hand_out = terminal.ledger("hand-out", "create", str(bench.create_campaign()), "Newsletter").out.strip()
     path = folder / "list.csv"
     path.write_text("".join(["email\n", *(f"li{number}@example.com\n" for number in range(ROWS))]), "utf-8")
@@ -52,7 +47,6 @@ def list_recipients(bench: LedgerBench, terminal: Terminal, folder: Path) -> lis
 
 
 def open_cases(bench: LedgerBench, _: Terminal, _folder: Path) -> list[str]:
-    """Cases of bounced invitations."""
     for number in range(ROWS):
         redeemed = done(bench.redeem(bench.issue(), f"li{number}@example.com"))
         reservation_id = redeemed.require_reservation().reservation_id

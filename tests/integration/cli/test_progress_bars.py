@@ -34,8 +34,6 @@ Arguments = tuple[str, ...]
 
 @dataclass
 class Ledger:
-    """A ledger with a code and a sent invitation, and what each command needs before it runs."""
-
     bench: LedgerBench
     terminal: Terminal
     folder: Path
@@ -45,48 +43,40 @@ class Ledger:
     master_keys: str = MASTER_KEY
 
     def sent(self) -> UUID:
-        """A reservation that was sent."""
         reservation = done(self.bench.redeem(self.bench.issue(), f"{uuid4().hex}@example.com")).require_reservation()
         self.bench.attempt(reservation.reservation_id)
         return reservation.reservation_id
 
     def group(self) -> Arguments:
-        """The codes of a group."""
         self.bench.issue(group="VIP")
         return "pause", "group:VIP", "--apply"
 
     def outage(self) -> Arguments:
-        """A time with one invitation to refund."""
         whole_time = "--from", "2020-01-01", "--to", "2035-01-01", "--include-sent", "--apply"
         assert self.terminal.ledger("refund-outage", *whole_time).status == 0
         self.sent()
         return whole_time
 
     def codes(self) -> Arguments:
-        """A file with a new code."""
         path = self.folder / "codes.csv"
         path.write_text(f"code\n{uuid4().hex}\n", "utf-8")
         return (str(path),)
 
     def old_system(self) -> Arguments:
-        """A legacy system with one code."""
         return "--dsn", old.sqlite(self.folder / f"{uuid4().hex}.db", [old.code(1, "MOVED-1", used_count=0)], [])
 
     def new_key(self) -> Arguments:
-        """Another master key in front."""
         used = self.bench.rows("SELECT count(*) FROM audit WHERE act = 'rotated_keys'")[0][0]
         self.master_keys = f"{used + 2}:{'ABCD'[used] * 43}=,{self.master_keys}"
         self.monkeypatch.setenv("LEDGER_MASTER_KEYS", self.master_keys)
         return ()
 
     def exported(self, what: str) -> Arguments:
-        """A file with the events or the vault."""
         path = self.folder / uuid4().hex
         assert self.terminal.ledger("export", what, "--output", str(path)).status == 0
         return (str(path),)
 
     def backup(self) -> Arguments:
-        """A backup, and an empty place to restore it to."""
         folder = self.folder / uuid4().hex
         assert self.terminal.ledger("backup", str(folder)).status == 0
         keys = self.folder / "keys.env"
@@ -94,19 +84,16 @@ class Ledger:
         return str(folder), "--keys", str(keys), "--into", str(self.folder / uuid4().hex)
 
     def empty_database(self) -> None:
-        """Continue with an empty database."""
         self.copies.append(f"test_{uuid4().hex}")
         clone(self.postgres_url, self.copies[-1])
         self.monkeypatch.setenv("DATABASE_URL", database_of(self.postgres_url, self.copies[-1]))
 
     def events(self) -> Arguments:
-        """The events, and an empty database for them."""
         events = self.exported("events")
         self.empty_database()
         return events
 
     def vault(self) -> Arguments:
-        """The vault, and a database with the events only."""
         vault, events = self.exported("vault"), self.exported("events")
         self.empty_database()
         assert self.terminal.ledger("import-events", *events).status == 0
@@ -142,7 +129,6 @@ RECORDS_ITSELF: Final = "export vault"
 def ledger(
     bench: LedgerBench, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_url: str
 ) -> Iterator[Ledger]:
-    """The ledger; databases that a command filled are dropped."""
     monkeypatch.setenv("TERM", "xterm-256color")
     world = Ledger(bench, terminal, tmp_path, monkeypatch, postgres_url)
     world.sent()
@@ -204,7 +190,6 @@ def test_result_is_in_the_file_when_stdout_is_redirected_at_a_terminal(ledger: L
 
 
 def test_no_bar_runs_into_a_result_that_is_printed_on_the_same_terminal(ledger: Ledger) -> None:
-    """Of the commands that print while they run; each line is whole."""
     issued = ledger.terminal.ledger_on_a_tty("issue", "--count", str(PROGRESS_FROM))
     exported = ledger.terminal.ledger_on_a_tty("export", "events")
 

@@ -50,7 +50,6 @@ class Stage:
     folder: Path
 
     def code(self) -> str:
-        """The id of a code whose text, group and note are hostile."""
         code_id, note = uuid4(), self.bench.storage.vault.seal_text(HOSTILE, uuid4())
         text = self.bench.storage.vault.draft_code(f"{HOSTILE}{code_id}", code_id)
         context = self.bench.context("operator")
@@ -66,11 +65,9 @@ class Stage:
         return str(code_id)
 
     def campaign(self) -> str:
-        """The id of a campaign whose name and group are hostile."""
         return str(self.bench.create_campaign(name=PRINTABLE, group=PRINTABLE))
 
     def hand_out(self, *, with_campaign: bool = False) -> str:
-        """The id of a hand-out whose name and group are hostile, or of its campaign."""
         command = CreateHandOut(
             context=self.bench.context("operator"),
             campaign_id=UUID(self.campaign()),
@@ -82,7 +79,6 @@ class Stage:
         return str(command.campaign_id if with_campaign else command.hand_out_id)
 
     def reservation(self, outcome: Accepted | Rejected | None = None) -> tuple[str, UUID]:
-        """A code's id and a reservation on it, with a server's answer."""
         code_id, vault = self.code(), self.bench.storage.vault
         command = self.bench.reserve("unused", f"{uuid4().hex}@example.com")
         command = replace(command, code_digests=vault.compute_digests("code", f"{HOSTILE}{code_id}"))
@@ -92,25 +88,20 @@ class Stage:
         return code_id, reservation_id
 
     def reserve(self) -> str:
-        """A reservation that was not sent."""
         return str(self.reservation()[1])
 
     def sent(self) -> str:
-        """A reservation that a server of a hostile name took."""
         return str(self.reservation(Accepted(server=HOSTILE, reply_code=250))[1])
 
     def rejected(self) -> str:
-        """The id of a code with a reservation that a server refused in hostile words."""
         return self.reservation(Rejected(server=HOSTILE, reply_code=550, reason="other", reply=HOSTILE, final=True))[0]
 
     def file(self, text: str, name: str = "file") -> str:
-        """A file."""
         path = self.folder / name
         path.write_text(text, "utf-8", newline="")
         return str(path)
 
     def old_system(self) -> str:
-        """The DSN of an old system with hostile codes and people."""
         path = self.folder / f"{uuid4().hex}.db"
         rows = [old.code(1, HOSTILE[:50], used_count=3), old.code(2, "A-1", used_count=3, bound_email=HOSTILE)]
         return old.sqlite(path, rows, [old.record(1, HOSTILE[:50], HOSTILE), old.record(2, None, HOSTILE)])
@@ -130,7 +121,6 @@ class Stage:
         return address
 
     def key(self) -> str:
-        """The id of an API key of a hostile name."""
         key_id = uuid4()
         request = ApiKeyRequest(HOSTILE, "viewer", [], None)
         create_api_key(
@@ -139,12 +129,10 @@ class Stage:
         return str(key_id)
 
     def around_now(self) -> Arguments:
-        """A window of an outage."""
         now = self.bench.storage.recorder.clock.now()
         return "--from", (now - timedelta(hours=1)).isoformat(), "--to", (now + timedelta(hours=1)).isoformat()
 
     def drifting(self) -> Arguments:
-        """A read model that is wrong in a hostile way."""
         code_id = self.code()
         self.bench.rows("UPDATE code_balances SET group_name = %s WHERE code_id = %s RETURNING 1", HOSTILE, code_id)
         return ("--code", code_id)
@@ -287,12 +275,10 @@ def stage(
 
 
 def test_every_command_runs_with_hostile_texts_or_is_excused() -> None:
-    """A new command is tried too."""
     assert sorted([*CASES, *NOT_SHOWN]) == sorted(dict(walk_commands(typer.main.get_command(app))))
 
 
 def find_problem(ended: CommandResult, shown: str, *, is_file: bool) -> str:
-    """What is wrong with what a command printed; empty if nothing."""
     said = ended.out + ended.err
     if ended.status not in {0, 1, 2, 4, 127} or "Traceback" in said:
         return f"exit code {ended.status}: {said[-500:]}"
@@ -352,7 +338,6 @@ def test_history_follow_prints_no_markup(stage: Stage, terminal: Terminal, monke
 def test_key_list_wraps_a_long_name_on_a_narrow_terminal(
     stage: Stage, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of it is cut off."""
     stage.key()
     monkeypatch.setenv("COLUMNS", "100")
 

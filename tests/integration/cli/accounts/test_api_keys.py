@@ -13,17 +13,15 @@ ALLOWED = "203.0.113.0/24"
 
 
 def create(terminal: Terminal, *options: str) -> Any:  # noqa: ANN401 - a JSON document
-    """Create a key; what the command prints."""
     return terminal.ledger("key", "create", "shop", "--role", "viewer", *options, "--json").json
 
 
 def show(terminal: Terminal, key_id: str) -> Any:  # noqa: ANN401 - a JSON document
-    """What `key show` prints."""
     return terminal.ledger("key", "show", key_id, "--json").json
 
 
 def test_key_without_a_named_end_is_created_with_a_warning(terminal: Terminal) -> None:
-    """Scripts that name none work as before; `--no-end` says that it is meant."""
+    """Scripts that name none work as before."""
     usual = terminal.ledger("key", "create", "--role", "viewer")
     meant = terminal.ledger("key", "create", "--role", "viewer", "--no-end")
     both = terminal.ledger("key", "create", "--role", "viewer", "--no-end", "--days", "3")
@@ -36,7 +34,6 @@ def test_key_without_a_named_end_is_created_with_a_warning(terminal: Terminal) -
 
 
 def test_key_ends_as_its_options_say(terminal: Terminal, bench: LedgerBench) -> None:
-    """A number of days, or a time, which must lie ahead."""
     in_days = create(terminal, "--days", "30")
     at_time = create(terminal, "--until", "2999-01-01T00:00:00Z")
     past = terminal.ledger("key", "create", "--role", "viewer", "--until", "2020-01-01")
@@ -51,7 +48,6 @@ def test_key_ends_as_its_options_say(terminal: Terminal, bench: LedgerBench) -> 
 def test_keys_are_shown_with_their_last_use_networks_and_scopes_in_words(
     terminal: Terminal, bench: LedgerBench
 ) -> None:
-    """A key that was never used says so."""
     options = ("--scope", "redeem", "--days", "5", "--network", ALLOWED, "--network", "2001:db8::/48")
     key_id = terminal.ledger("key", "create", "shop", *options, "--json").json["id"]
     unused, now = terminal.ledger("key", "show", key_id).out, bench.storage.recorder.clock.now()
@@ -71,7 +67,6 @@ def test_keys_are_shown_with_their_last_use_networks_and_scopes_in_words(
 
 
 def test_key_is_replaced_once_with_an_overlap(terminal: Terminal, bench: LedgerBench) -> None:
-    """A repeated command is refused, as is one for a key that has ended; the lines name both keys."""
     old = create(terminal, "--no-end", "--network", ALLOWED)
     unnamed = terminal.ledger("key", "replace", old["id"])
     new = terminal.ledger("key", "replace", old["id"], "--days", "90", "--overlap-hours", "2", "--json").json
@@ -102,7 +97,6 @@ def test_key_is_replaced_once_with_an_overlap(terminal: Terminal, bench: LedgerB
     ],
 )
 def test_malformed_networks_change_nothing(terminal: Terminal, options: tuple[str, ...], sentence: str) -> None:
-    """The error names what to write."""
     key_id = create(terminal, "--no-end", "--network", ALLOWED)["id"]
     refused = terminal.ledger("key", "change", key_id, *options)
 
@@ -112,7 +106,6 @@ def test_malformed_networks_change_nothing(terminal: Terminal, options: tuple[st
 
 
 def test_networks_of_a_key_are_changed_and_lifted(terminal: Terminal) -> None:
-    """A key that was revoked has none to change."""
     key_id = create(terminal, "--no-end")["id"]
     changed = terminal.ledger("key", "change", key_id, "--network", ALLOWED, "--json").json
     again = terminal.ledger("key", "change", key_id, "--network", ALLOWED, "--json").json

@@ -12,14 +12,12 @@ from tests.support.ledger.ledger_bench import LedgerBench, done
 
 @pytest.fixture
 def guarded(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """A shell of a ledger in which every kind of action waits."""
     monkeypatch.setenv("LEDGER_APPROVALS", EVERYTHING)
     monkeypatch.setenv("LEDGER_APPROVAL_REFUND_USES", "0")
     return terminal
 
 
 def reserve(bench: LedgerBench) -> tuple[UUID, UUID]:
-    """Reserve a use of a new code; the ids of both."""
     code = bench.issue(1, group="VIP")
     reservation = done(bench.redeem(code, "li.wei@example.com")).require_reservation()
     return reservation.reservation_id, reservation.code_id
@@ -54,7 +52,6 @@ def test_commands_propose_and_change_nothing(bench: LedgerBench, guarded: Termin
 
 
 def test_operator_lists_and_rejects_and_cannot_approve(bench: LedgerBench, guarded: Terminal) -> None:
-    """A rejection that comes late is refused, and no command approves."""
     bare = guarded.ledger("approvals", "list")
     guarded.ledger("forget", "li.wei@example.com")
     (listed,) = guarded.ledger("approvals", "list", "--json").json
@@ -76,7 +73,6 @@ def test_operator_lists_and_rejects_and_cannot_approve(bench: LedgerBench, guard
 
 
 def test_nothing_waits_unless_a_setting_names_it(bench: LedgerBench, terminal: Terminal) -> None:
-    """Off by default."""
     reservation_id, _ = reserve(bench)
 
     assert terminal.ledger("cancel", str(reservation_id), "--note", "asked").status == 0

@@ -15,18 +15,16 @@ from tests.support.ledger.settings import settings_for
 
 
 def values(text: str) -> dict[str, str]:
-    """The variables of an exported file."""
     return dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
 
 
 def key_copy(terminal: Terminal) -> str:
-    """What doctor says of it; `wrong` it never is."""
+    """What doctor says of it."""
     checks = terminal.ledger("doctor", "--json").json["checks"]
     return str(next(check["status"] for check in checks if check["name"] == "key copy"))
 
 
 def test_doctor_reminds_until_the_keys_were_exported(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    """The file has mode 600 and holds the rings that open this database; the audit has the act, not the keys."""
     before = key_copy(terminal)
     file = tmp_path / "keys.env"
     ended = terminal.ledger("keys", "export", "--output", str(file))
@@ -78,7 +76,7 @@ def test_keys_export_reads_the_folder_of_a_stopped_ledger(
 def test_keys_export_works_while_the_database_is_unavailable(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """They are wanted most then; that it could not be noted is said. Wrong keys are never passed off as right."""
+    """They are wanted most then. Wrong keys are never passed off as right."""
     good = terminal.ledger("keys", "export")
     monkeypatch.setenv("LEDGER_PEPPERS", "1:" + "A" * 43 + "=")
     wrong = terminal.ledger("keys", "export", "--output", str(tmp_path / "wrong"))
@@ -98,7 +96,6 @@ def test_keys_export_works_while_the_database_is_unavailable(
 def test_forget_erases_a_person_and_rotate_keys_encrypts_again(
     bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each says what it did, writes it down, and asked again finds nothing left to do."""
     done(bench.redeem(bench.issue(), "li.wei@example.com"))
     done(bench.redeem(bench.issue(), "wang.fang@example.com"))
     forgot = [

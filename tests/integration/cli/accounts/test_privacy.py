@@ -31,7 +31,6 @@ def filled(bench: LedgerBench) -> tuple[str, str]:
 def test_export_person_holds_everything_of_one_person_only(
     bench: LedgerBench, terminal: Terminal, tmp_path: Path
 ) -> None:
-    """Events with their sentences and texts, refused tries, and why staff looked; codes by their end only."""
     first, second = filled(bench)
     file = tmp_path / "person.json"
 
@@ -57,7 +56,6 @@ def test_export_person_holds_everything_of_one_person_only(
 
 
 def test_export_person_is_empty_for_an_unknown_or_erased_person(bench: LedgerBench, terminal: Terminal) -> None:
-    """The command says so; a request about an unknown person is recorded too."""
     filled(bench)
     stranger = terminal.ledger("export", "person", "nobody@example.com", "--json")
     terminal.ledger("forget", LI)
@@ -71,7 +69,6 @@ def test_export_person_is_empty_for_an_unknown_or_erased_person(bench: LedgerBen
 
 
 def test_retention_counts_what_would_be_erased_and_changes_nothing(bench: LedgerBench, terminal: Terminal) -> None:
-    """In words and as JSON; without days it says how to name some."""
     reservation_id = done(bench.redeem(bench.issue(), "li@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
 

@@ -64,7 +64,6 @@ def test_first_admin_gets_a_printed_link_and_later_a_new_password(
 def test_link_is_sent_if_the_mail_server_accepts_it_and_printed_otherwise(
     bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An invitation that is sent again ends the former link; `null://` sends nothing."""
     inbox = read_emails_of_staff(monkeypatch)
     sent = terminal.ledger("staff", "add", "mei@example.com", "--role", "viewer", "--json")
     inbox.outcome = Rejected(server="mx:25", reason="unreachable", final=False)
@@ -83,7 +82,6 @@ def test_link_is_sent_if_the_mail_server_accepts_it_and_printed_otherwise(
 
 
 def test_invitation_and_new_password_do_not_stand_for_each_other(bench: LedgerBench, terminal: Terminal) -> None:
-    """The error names the command to use instead."""
     invited = terminal.ledger("staff", "add", ADMIN, "--role", "admin")
     early = terminal.ledger("staff", "password", ADMIN)
     accept(bench, invited.out)
@@ -93,7 +91,6 @@ def test_invitation_and_new_password_do_not_stand_for_each_other(bench: LedgerBe
 
 
 def test_last_admin_cannot_be_removed_or_demoted(bench: LedgerBench, terminal: Terminal) -> None:
-    """The last admin neither leaves nor changes; with a second one both are possible."""
     terminal.ledger("staff", "add", ADMIN, "--role", "admin")
     rejected = [terminal.ledger("staff", "remove", ADMIN), terminal.ledger("staff", "role", ADMIN, "viewer")]
     terminal.ledger("staff", "add", "other@example.com", "--role", "viewer")
@@ -109,7 +106,6 @@ def test_last_admin_cannot_be_removed_or_demoted(bench: LedgerBench, terminal: T
 
 
 def test_impossible_change_of_staff_is_refused_in_one_line(terminal: Terminal) -> None:
-    """Who is there is not added again, who is not there is not changed, and a word that is no role is none."""
     terminal.ledger("staff", "add", ADMIN, "--role", "support")
 
     assert _short(terminal.ledger("staff", "add", ADMIN, "--role", "admin"), "already") == (4, "already")
@@ -119,12 +115,11 @@ def test_impossible_change_of_staff_is_refused_in_one_line(terminal: Terminal) -
 
 
 def _short(ended: CommandResult, word: str) -> tuple[int, str]:
-    """The status, and the word if it was said."""
     return ended.status, word if word in ended.err else ended.err
 
 
 def test_second_factors_of_an_account_are_removed_with_its_sessions(bench: LedgerBench, terminal: Terminal) -> None:
-    """The way in when no admin can sign in; an account without one is refused in one line."""
+    """The way in when no admin can sign in."""
     terminal.ledger("staff", "add", ADMIN, "--role", "admin")
     account = StaffSessionRepository(bench.storage).find_credentials(EmailAddress.parse(ADMIN))
     assert account is not None

@@ -19,7 +19,6 @@ KEYS = ("LEDGER_PEPPERS", "LEDGER_MASTER_KEYS", "LEDGER_SECRET_KEY")
 
 
 def keys_of(settings: LedgerSettings) -> dict[str, str]:
-    """The variables that are encrypted."""
     secrets = (settings.peppers, settings.master_keys, settings.secret_key)
     return dict(zip(KEYS, (secret.get_secret_value() for secret in secrets), strict=True))
 
@@ -34,12 +33,10 @@ class BackedUp(NamedTuple):
 
     @property
     def path(self) -> Path:
-        """Folder of the backup."""
         return self.folder.path / self.summary.name
 
 
 def source_of(url: str, folder: Path) -> Source:
-    """What is backed up of a ledger, with lists in a folder."""
     lists = {"checkpoint_file": folder / "checkpoints.jsonl", "forgotten_file": folder / "forgotten.jsonl"}
     settings = settings_for(url).model_copy(update=lists)
     return Source(settings, keys_of(settings), PASSPHRASE)
@@ -47,7 +44,6 @@ def source_of(url: str, folder: Path) -> Source:
 
 @pytest.fixture(scope="module")
 def backed_up(tmp_path_factory: pytest.TempPathFactory, servers_folder: Path) -> Iterator[BackedUp]:
-    """A server with an empty ledger and one backup."""
     folder = tmp_path_factory.mktemp("backed_up")
     place = servers_folder / folder.name
     place.mkdir()

@@ -26,13 +26,11 @@ SELECT bool_or(flush_lsn >= %s::pg_lsn) FROM pg_stat_replication WHERE applicati
 
 
 def start(folder: Path) -> Stack:
-    """A ledger that starts in a folder."""
     return Stack(folder, find_free_port(), {"LEDGER_BACKUP_PASSPHRASE": PASSPHRASE, "LEDGER_RATE_LIMIT": "off"})
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[Stack]:
-    """A ledger in a folder that is ready; nothing of it runs afterwards."""
     stack = start(folder)
     try:
         stack.wait_ready()
@@ -57,7 +55,6 @@ def receiving(stack: Stack, backups: Path) -> Iterator[Path]:
 
 
 def redeem(stack: Stack, code: str, email: str) -> str:
-    """A redeem whose invitation was sent; its reservation."""
     status, answer = stack.redeem(code, email)
     assert status == 202, answer
     reservation = str(answer["reservation_id"])
@@ -66,14 +63,12 @@ def redeem(stack: Stack, code: str, email: str) -> str:
 
 
 def wait_until_received(stack: Stack) -> None:
-    """Until everything that is committed now was received."""
     with psycopg.connect(stack.info["database_url"], autocommit=True) as conn:
         now = conn.execute("SELECT pg_current_wal_lsn()").fetchall()[0][0]
         wait_for(lambda: conn.execute(ALL_RECEIVED, (now,)).fetchall()[0][0])
 
 
 def restore(backups: Path, folder: Path, *options: str) -> None:
-    """A ledger on an empty place."""
     command = [*PROGRAM, "--data-dir", str(folder), "restore", str(backups), *options]
     env = {"PATH": "/usr/bin:/bin", "LEDGER_BACKUP_PASSPHRASE": PASSPHRASE}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=WAIT_S_MAX)
@@ -87,7 +82,6 @@ def read_events(receipt: str) -> list[dict[str, object]]:
 
 
 def people(stack: Stack) -> int:
-    """How many people the ledger knows."""
     with psycopg.connect(stack.info["database_url"]) as conn:
         return int(conn.execute("SELECT count(*) FROM recipients").fetchall()[0][0])
 
@@ -156,5 +150,4 @@ def test_receiving_goes_on_after_the_ledger_was_started_again(tmp_path: Path) ->
 
 
 def names(backups: Path) -> list[str]:
-    """Names of the backups."""
     return [path.name for path in backups.glob("20*Z")]

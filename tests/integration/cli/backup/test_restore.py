@@ -29,35 +29,29 @@ OTHER_KEY = "1:" + "A" * 43 + "="
 
 
 def target_in(folder: Path) -> RestoreTarget:
-    """An empty place."""
     lists = (folder / "checkpoints.jsonl", folder / "forgotten.jsonl")
     return RestoreTarget(folder / "postgres", None, folder / "secrets.env", *lists)
 
 
 def copy_of(backed_up: BackedUp, folder: Path) -> BackedUp:
-    """The same backups elsewhere, to be damaged."""
     shutil.copytree(backed_up.folder.path, folder)
     return backed_up._replace(folder=BackupFolder(folder))
 
 
 def change_manifest(backed_up: BackedUp, **changes: object) -> None:
-    """Write another manifest."""
     path = backed_up.path / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def restored(backed_up: BackedUp, folder: Path, choice: RestoreChoice = SEALED) -> RestoreSummary:
-    """Restore into an empty place."""
     return restore(backed_up.folder, choice, target_in(folder))
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Everything in a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_backup_contains_the_files_of_its_manifest(backed_up: BackedUp, tmp_path: Path) -> None:
-    """The keys only encrypted, the lists, and a database that starts; again at another place it is the same."""
     summary = restored(backed_up, tmp_path)
 
     names = set(files(backed_up.path))
@@ -125,7 +119,6 @@ def test_restore_refuses_a_place_or_backup_that_does_not_fit(
 
 
 def test_keys_that_are_left_out_are_given_or_there(backed_up: BackedUp, tmp_path: Path) -> None:
-    """A backup without a passphrase holds none; the file of the target must be the right one, and stays."""
     folder = BackupFolder(tmp_path / "backups")
     bare = take_backup(folder, backed_up.source._replace(passphrase=None))
     at, choice = backed_up._replace(folder=folder, summary=bare), SEALED._replace(passphrase=None)
@@ -181,7 +174,6 @@ def test_interrupted_restore_starts_no_database(backed_up: BackedUp, tmp_path: P
 
 
 def test_backup_that_fails_leaves_nothing(backed_up: BackedUp, tmp_path: Path) -> None:
-    """A folder of another ledger, a short passphrase, a wrong password, and a base that is not what was sent."""
     other = BackupFolder(tmp_path / "other")
     other.claim("1", 1)
     source: Source = backed_up.source
@@ -206,7 +198,6 @@ def test_backup_that_fails_leaves_nothing(backed_up: BackedUp, tmp_path: Path) -
 
 
 def test_full_disk_leaves_the_older_backups(backed_up: BackedUp, tmp_path: Path) -> None:
-    """One sentence, exit code 3, and nothing of the backup that did not fit."""
     disk = tmp_path / "disk"
     disk.mkdir()
     env = {**os.environ, **environment(backed_up.source.settings, tmp_path, NO_STREAM), "FOLDER": str(disk)}
@@ -233,7 +224,6 @@ def test_role_without_replication_gets_an_error_with_the_grant(backed_up: Backed
 
 
 def test_lists_keep_the_items_of_either_side(backed_up: BackedUp, tmp_path: Path) -> None:
-    """A host that still has its list loses no line of it."""
     (tmp_path / "forgotten.jsonl").write_text('{"recipient_id":"00000000-0000-4000-8000-000000000002"}\n')
     restored(backed_up, tmp_path)
 

@@ -41,8 +41,6 @@ class Following:
         self.receiver: WalReceiver = self.service.prepare()
 
     def until(self, event: str, count: int = 1) -> None:
-        """Go on until something was said so often."""
-
         def is_said() -> bool:
             self.service.tick(self.receiver, StopRequest())
             return len([each for each in self.said if each["event"] == event]) >= count
@@ -50,7 +48,6 @@ class Following:
         wait_for(is_said, lambda: str(self.said))
 
     def until_received(self) -> None:
-        """Go on until everything that is committed now was received."""
         now = self.ask("SELECT pg_current_wal_flush_lsn()")
 
         def is_received() -> bool:
@@ -60,14 +57,12 @@ class Following:
         wait_for(is_received, lambda: str(self.said))
 
     def ask(self, query: LiteralString, *parameters: object) -> object:
-        """One value."""
         with psycopg.connect(self.url, autocommit=True) as conn:
             return conn.execute(query, parameters).fetchall()[0][0]
 
 
 @pytest.fixture
 def following(backed_up: BackedUp, tmp_path: Path) -> Iterator[Following]:
-    """A service with its first backup."""
     each = Following(backed_up.live.url, BackupFolder(tmp_path / "backups"), backed_up.source)
     try:
         each.until("backup complete")
@@ -103,7 +98,6 @@ def test_each_segment_since_the_backup_is_restored(following: Following, tmp_pat
 def test_receiving_goes_on_after_the_server_restarted(
     following: Following, backed_up: BackedUp, tmp_path: Path
 ) -> None:
-    """It says once why it does not receive, and there is no gap."""
     backed_up.live.kill()
     following.until("WAL is not received")
     backed_up.live.start()

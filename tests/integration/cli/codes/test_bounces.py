@@ -24,14 +24,12 @@ def token_of(bench: LedgerBench, subject_id: UUID, kind: MailKind = "invite") ->
 
 
 def sent_invitation(bench: LedgerBench, email: str = "li@example.com") -> UUID:
-    """An invitation that a server accepted."""
     reservation_id = done(bench.redeem(bench.issue(), email)).require_reservation().reservation_id
     bench.attempt(reservation_id)
     return reservation_id
 
 
 def handed_out_code(bench: LedgerBench) -> UUID:
-    """The id of a code whose email to its recipient was sent."""
     bench.create_hand_out()
     ((code_id,),) = bench.rows("SELECT code_id FROM hand_out_recipients")
     bench.hand_out_code(code_id)
@@ -44,14 +42,12 @@ def count_rows(bench: LedgerBench) -> list[tuple[int]]:
 
 
 def take(terminal: Terminal, folder: Path, content: bytes, *options: str) -> CommandResult:
-    """Take one report in from a file."""
     file = folder / "report.eml"
     file.write_bytes(content)
     return terminal.ledger("bounces", "take", str(file), *options)
 
 
 def test_report_is_recorded_once_and_says_so(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    """The event, its reservation, and the second time why not."""
     reservation_id = sent_invitation(bench)
     content = status_report(token=token_of(bench, reservation_id))
 
@@ -75,7 +71,6 @@ def test_report_about_a_handed_out_code_names_the_code(bench: LedgerBench, termi
 
 
 def test_report_about_an_offer_names_the_place(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    """The place ends, and its address is not written to."""
     campaign_id = bench.create_campaign(max_uses=1, waiting_hours=24)
     code = bench.issue(9, bound=False, campaign_id=campaign_id)
     bench.redeem(code, "first@example.com")

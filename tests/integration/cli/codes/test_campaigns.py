@@ -9,7 +9,6 @@ from tests.support.ledger.ledger_bench import LedgerBench, done
 
 
 def test_campaign_command_creates_limits_and_lists_as_the_api_does(bench: LedgerBench, terminal: Terminal) -> None:
-    """Every term by its option; a code of the campaign has its group, and its use is in the balance."""
     options = ("--group", "blue", "--starts-at", "2026-01-02T03:04:05Z", "--ends-at", "2099-01-01")
     limits = ("--max-uses", "2", "--max-per-person", "1", "--max-per-day", "2")
     domains = ("--allowed-domains", "example.com *.edu", "--denied-domains", "x.example.com")
@@ -100,7 +99,6 @@ def test_campaign_command_ends_with_the_exit_code_of_its_refusal(bench: LedgerBe
 def test_campaign_terms_preview_and_set_limits_of_a_campaign_without_any(
     bench: LedgerBench, terminal: Terminal
 ) -> None:
-    """The preview names the uses over the limit and changes nothing; the choice is then made by its option."""
     campaign = str(bench.create_campaign())
     ids = [
         done(bench.redeem(bench.issue(campaign_id=UUID(campaign)), f"p{number}@example.com")).require_reservation()
@@ -129,7 +127,6 @@ def test_campaign_terms_preview_and_set_limits_of_a_campaign_without_any(
 def test_campaign_add_and_import_put_codes_into_a_campaign(
     bench: LedgerBench, terminal: Terminal, tmp_path: Path
 ) -> None:
-    """Each once; the first refusal ends the command with 4, and what was added stays."""
     campaign, other = str(bench.create_campaign(max_uses=2)), bench.create_campaign()
     codes = [bench.issue() for _ in range(2)]
     foreign = bench.issue(campaign_id=other)
@@ -152,7 +149,6 @@ def test_campaign_add_and_import_put_codes_into_a_campaign(
 
 
 def test_campaign_history_and_explain_show_each_use(bench: LedgerBench, terminal: Terminal) -> None:
-    """As the API does; a time before its creation is refused, and so is an unknown campaign."""
     campaign = bench.create_campaign(max_uses=2)
     code = bench.issue(campaign_id=campaign)
     reservation = done(bench.redeem(code, "li@example.com")).require_reservation()
@@ -177,7 +173,6 @@ def test_campaign_history_and_explain_show_each_use(bench: LedgerBench, terminal
 
 
 def test_campaign_command_shows_domains_of_other_scripts_as_they_are_typed_and_stored(terminal: Terminal) -> None:
-    """JSON has the stored form alone."""
     created = terminal.ledger("campaign", "create", "Autumn", "--allowed-domains", "Bücher.example *.公司").out.strip()
 
     shown = terminal.ledger("campaign", "show", created).out
@@ -200,7 +195,6 @@ def test_campaign_summary_shows_the_uses_left_today(terminal: Terminal) -> None:
 
 
 def test_history_of_a_code_names_its_campaign_by_its_present_name(bench: LedgerBench, terminal: Terminal) -> None:
-    """At its issue and where it joined later; a code of no campaign names none."""
     campaign = str(terminal.ledger("campaign", "create", "Autumn", "--json").json["id"])
     issued = terminal.ledger("issue", "--campaign", campaign, "--json").json[0]["code"]
     joined, alone = bench.issue(), bench.issue()
@@ -216,7 +210,6 @@ def test_history_of_a_code_names_its_campaign_by_its_present_name(bench: LedgerB
 
 
 def test_days_of_a_code_and_of_a_campaign_are_durations(bench: LedgerBench, terminal: Terminal) -> None:
-    """Weeks or a number of days too; another text is an error with the name of the option."""
     campaign = terminal.ledger("campaign", "create", "Autumn", "--valid-for", "p2w").out.strip()
     shown = terminal.ledger("campaign", "show", campaign).out
     terminal.ledger("issue", "--campaign", campaign)

@@ -10,7 +10,6 @@ LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 
 
 def bounced(bench: LedgerBench) -> UUID:
-    """A sent reservation that came back."""
     reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
     bench.bounce(reservation_id)
@@ -18,7 +17,6 @@ def bounced(bench: LedgerBench) -> UUID:
 
 
 def test_case_is_listed_and_resolved(bench: LedgerBench, terminal: Terminal) -> None:
-    """The table says what happened and what to type; resolved, it is listed among the closed ones only."""
     reservation_id = bounced(bench)
     listed = terminal.ledger("cases")
 
@@ -34,7 +32,6 @@ def test_case_is_listed_and_resolved(bench: LedgerBench, terminal: Terminal) -> 
 
 
 def test_cases_json_lists_each_case(bench: LedgerBench, terminal: Terminal) -> None:
-    """One document, a list."""
     reservation_id = bounced(bench)
 
     (case,) = terminal.ledger("cases", "--json").json
@@ -43,7 +40,6 @@ def test_cases_json_lists_each_case(bench: LedgerBench, terminal: Terminal) -> N
 
 
 def test_resolve_json_names_state_and_counts(bench: LedgerBench, terminal: Terminal) -> None:
-    """State and numbers; the note is in the vault."""
     reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id, LOST)
 
@@ -55,7 +51,6 @@ def test_resolve_json_names_state_and_counts(bench: LedgerBench, terminal: Termi
 
 
 def test_resolve_refuses_in_one_line(bench: LedgerBench, terminal: Terminal) -> None:
-    """Exit 4 and a sentence; nonsense is exit 2."""
     reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
 
     refused = terminal.ledger("resolve", str(reservation_id), "--as", "sent", "--note", "?")

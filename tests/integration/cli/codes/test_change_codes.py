@@ -11,7 +11,6 @@ from tests.support.ledger.ledger_bench import LedgerBench
 
 
 def test_codes_of_a_group_are_counted_then_paused_once(bench: LedgerBench, terminal: Terminal) -> None:
-    """The note is in the history of each code, and the audit log has one line for each run with --apply."""
     bench.issue()
     codes = [bench.issue(group="VIP") for _ in range(5)]
     counted = terminal.ledger("change-codes", "pause", "group:VIP", "--note", "leaked")
@@ -28,7 +27,6 @@ def test_codes_of_a_group_are_counted_then_paused_once(bench: LedgerBench, termi
 
 
 def test_revoked_codes_are_refused_and_named(bench: LedgerBench, terminal: Terminal) -> None:
-    """The others are changed; --json lists all."""
     codes = [bench.issue(group="VIP") for _ in range(3)]
     terminal.ledger("revoke", codes[0])
     result = terminal.ledger(
@@ -51,7 +49,6 @@ def test_revoked_codes_are_refused_and_named(bench: LedgerBench, terminal: Termi
     ],
 )
 def test_impossible_words_are_refused(bench: LedgerBench, terminal: Terminal, words: tuple[str, ...], why: str) -> None:
-    """With what to write instead."""
     del bench
     result = terminal.ledger("change-codes", *words)
 
@@ -59,7 +56,6 @@ def test_impossible_words_are_refused(bench: LedgerBench, terminal: Terminal, wo
 
 
 def test_unknown_batch_is_named(bench: LedgerBench, terminal: Terminal) -> None:
-    """And an unknown campaign or line of a hand-out."""
     del bench
     kinds = ("batch", "campaign", "line")
     results = [terminal.ledger("change-codes", "pause", f"{kind}:{uuid4()}") for kind in kinds]

@@ -10,7 +10,6 @@ from tests.support.images import make_png
 
 
 def test_group_command_changes_what_its_options_name(terminal: Terminal, tmp_path: Path) -> None:
-    """And shows it in words, or as JSON with the logo."""
     data = make_png(240, 64)
     (file := tmp_path / "logo.png").write_bytes(data)
     changed = terminal.ledger("group", "branding", "VIP", "--logo", str(file), "--accent", "#1F5FBF", "--json").json
@@ -42,7 +41,6 @@ def test_group_command_changes_what_its_options_name(terminal: Terminal, tmp_pat
     ],
 )
 def test_group_command_says_what_is_wrong(terminal: Terminal, options: tuple[str, ...], why: str) -> None:
-    """Which option, and why; the exit code is that of usage."""
     ended = terminal.ledger("group", "branding", "VIP", *options)
 
     assert ended.status == 2

@@ -14,13 +14,11 @@ LIST = "email,language,name\nli@example.com,zh,Li\nwang@example.com,en,Wang\n"
 
 
 def create(bench: LedgerBench, terminal: Terminal, *options: str) -> str:
-    """Create a hand-out; its id."""
     result = terminal.ledger("hand-out", "create", str(bench.create_campaign()), "Newsletter", *options, "--json")
     return str(result.json["id"])
 
 
 def test_list_is_checked_first_and_stored_on_request(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    """A second run adds nothing; states, pages of recipients and the export agree."""
     file = tmp_path / "list.csv"
     file.write_text(LIST, "utf-8")
     hand_out = create(bench, terminal, "--per-minute", "60", "--max-uses", "2")
@@ -60,7 +58,6 @@ def test_list_is_checked_first_and_stored_on_request(bench: LedgerBench, termina
 def test_list_of_the_guide_names_the_codes_of_its_recipients(
     bench: LedgerBench, terminal: Terminal, tmp_path: Path
 ) -> None:
-    """Imported codes of the campaign, one for each line; a line without one is refused, and no output names a code."""
     codes, file = tmp_path / "codes.csv", tmp_path / "list.csv"
     named = [line.rpartition(",")[2] for line in EXAMPLE.read_text("utf-8").splitlines()[1:]]
     codes.write_text("code,max_uses\n" + "".join(f"{code},1\n" for code in named), "utf-8")
@@ -83,7 +80,6 @@ def test_list_of_the_guide_names_the_codes_of_its_recipients(
 
 
 def test_state_is_changed_by_command(bench: LedgerBench, terminal: Terminal) -> None:
-    """Paused, resumed, ended; then a refusal with its exit code."""
     hand_out = create(bench, terminal)
     campaign = terminal.ledger("hand-out", "show", hand_out, "--json").json["campaign"]
     terminal.ledger("campaign", "pause", campaign)
@@ -98,7 +94,6 @@ def test_state_is_changed_by_command(bench: LedgerBench, terminal: Terminal) -> 
 
 
 def test_invalid_lists_and_ids_are_refused(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    """A line that is not valid names itself; a file without the column and an unknown id do so too."""
     hand_out = create(bench, terminal)
     file = tmp_path / "list.csv"
     file.write_text("email\nli@example.com\nnobody\n", "utf-8")
@@ -116,7 +111,6 @@ def test_invalid_lists_and_ids_are_refused(bench: LedgerBench, terminal: Termina
 def test_lines_behind_those_that_are_shown_are_counted(
     bench: LedgerBench, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Invalid and repeated lines together: some are shown, the rest are a number."""
     monkeypatch.setattr("api.cli.codes.hand_outs.SHOWN_MAX", 2)
     hand_out, file = create(bench, terminal), tmp_path / "list.csv"
     file.write_text("email\nli@example.com\nnobody\nli@example.com\nno one\n", "utf-8")
@@ -185,7 +179,6 @@ def test_new_group_is_named_and_refused_on_request(bench: LedgerBench, terminal:
 
 
 def test_preview_shows_the_own_text(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    """With the names of its variables, and a code that does not exist."""
     text = tmp_path / "text.txt"
     text.write_text("Dear {name},\n\nyour code is {code}.", "utf-8")
     options = ("--subject", "For {name}", "--text", str(text), "--language", "en", "--group", "team")
@@ -205,7 +198,6 @@ def test_preview_shows_the_own_text(bench: LedgerBench, terminal: Terminal, tmp_
 
 
 def test_texts_are_set_and_changed_in_both_languages(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    """Also one of them with --language; what no option names stays, and an empty subject is that of the ledger."""
     english, chinese = tmp_path / "en.txt", tmp_path / "zh.txt"
     english.write_text("Dear {name}", "utf-8")
     chinese.write_text("您好", "utf-8")
@@ -271,7 +263,6 @@ def test_bounce_and_resends_are_shown_by_command(bench: LedgerBench, terminal: T
 
 
 def test_emails_and_codes_of_a_list_are_counted_apart(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    """A shop gets 20 codes in one email."""
     file, hand_out = tmp_path / "list.csv", create(bench, terminal, "--draft")
     file.write_text("email,count\nshop@example.com,20\nli@example.com,\n", "utf-8")
 
@@ -283,7 +274,6 @@ def test_emails_and_codes_of_a_list_are_counted_apart(bench: LedgerBench, termin
 def test_warnings_about_addresses_name_their_lines_and_refuse_nothing(
     bench: LedgerBench, terminal: Terminal, tmp_path: Path
 ) -> None:
-    """The first ones are on stderr, and the others are counted."""
     file = tmp_path / "list.csv"
     file.write_text("email\n" + "".join(f"li+{nth}@example.com\n" for nth in range(SHOWN_MAX + 3)), "utf-8")
     campaign = bench.create_campaign(person_rule="mailbox", max_per_person=1)

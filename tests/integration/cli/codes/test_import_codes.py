@@ -30,7 +30,6 @@ OLD-3,,,,,,,,
 
 
 def written(folder: Path, text: str, name: str = "codes.csv") -> str:
-    """A file."""
     path = folder / name
     path.write_bytes(text.encode())
     return str(path)
@@ -45,7 +44,6 @@ def counts(bench: LedgerBench) -> tuple[int, int]:
 
 
 def test_import_codes_keeps_terms_and_opening_balances(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
-    """Terms by line, else those of the command; uses so far become an opening balance, told in the history."""
     usual = ("--max-uses", "3", "--group", "Other", "--rebinds", "4", "--new-groups")
     done = terminal.ledger("import-codes", written(tmp_path, GOOD), *usual, "--json")
     first = terminal.ledger("history", "OLD1", "--json").json
@@ -84,7 +82,7 @@ BAD_LINES = {
 def test_one_bad_line_prevents_the_import_and_each_is_reported(
     terminal: Terminal, bench: LedgerBench, tmp_path: Path
 ) -> None:
-    """With its line and a sentence; the rejects file holds them all, for the owner only, safe for a spreadsheet."""
+    """The rejects file holds them all, for the owner only, safe for a spreadsheet."""
     header = "code,max_uses,used,rebinds_max,starts_at,expires_at,allowed_domains,denied_domains"
     lines = [header, "GOOD-1,1,", *BAD_LINES.values(), "GOOD-2,1,1", "=1+1,1,x"]
     file, rejects = written(tmp_path, "\n".join(lines)), tmp_path / "rejects.csv"
@@ -132,7 +130,6 @@ def test_skip_bad_imports_the_other_lines(terminal: Terminal, bench: LedgerBench
 
 
 def test_rejected_line_that_names_a_member_twice_is_kept_as_it_is(terminal: Terminal, tmp_path: Path) -> None:
-    """With both values, of which one is wrong."""
     line = '{"code": "TWICE-1", "max_uses": 1, "max_uses": 5}'
     file, rejects = written(tmp_path, line + "\n", "codes.jsonl"), tmp_path / "rejects.jsonl"
     done = terminal.ledger("import-codes", file, "--rejects", str(rejects))
@@ -184,7 +181,6 @@ def test_interrupted_import_resumes(
 
 
 def test_map_renames_columns(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
-    """Also with semicolons and a byte order mark; an unknown column is refused in a sentence that says what to do."""
     text = "\ufeffVoucher;Limit;Sold by\r\nAB-1;5;Ann\r\n"
     file = written(tmp_path, text)
 
@@ -203,7 +199,6 @@ def test_map_renames_columns(terminal: Terminal, bench: LedgerBench, tmp_path: P
 
 
 def test_import_codes_reads_json_lines(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
-    """Numbers, null for no limit, true and false; a line that is none spoils itself only."""
     lines = [
         '{"code": "J-1", "max_uses": 3, "used": 1, "open": true}',
         '{"code": "J-2", "max_uses": null}',
@@ -223,7 +218,6 @@ def test_import_codes_reads_json_lines(terminal: Terminal, bench: LedgerBench, t
 
 
 def test_exported_codes_can_be_imported_by_another_ledger(terminal: Terminal, tmp_path: Path) -> None:
-    """Codes go out with their balances, in CSV and JSON Lines, and the same file comes in as nothing new."""
     terminal.ledger("import-codes", written(tmp_path, GOOD), "--new-groups")
     for name in ("out.csv", "out.jsonl"):
         out = tmp_path / name
@@ -243,7 +237,6 @@ def test_exported_codes_can_be_imported_by_another_ledger(terminal: Terminal, tm
 
 
 def test_export_writes_reservations_and_statements(terminal: Terminal, bench: LedgerBench) -> None:
-    """In their order; addresses only where they are asked for; each line of a statement with the balance after it."""
     code = bench.issue(max_uses=3, bound=False)
     first = done_of(bench.redeem(code, "a@example.com")).require_reservation().reservation_id
     bench.redeem(code, "b@example.com")
@@ -278,7 +271,6 @@ def test_many_codes_are_issued_and_imported_in_batches(terminal: Terminal, bench
 
 
 def test_export_and_import_keep_the_campaign(terminal: Terminal, bench: LedgerBench, tmp_path: Path) -> None:
-    """By its id, which the same ledger has; the codes of an export are there already, and new ones join it."""
     campaign_id = bench.create_campaign()
     bench.issue(campaign_id=campaign_id)
     exported = terminal.ledger("export", "codes", "--texts").out
@@ -296,7 +288,6 @@ def test_export_and_import_keep_the_campaign(terminal: Terminal, bench: LedgerBe
 def test_import_names_the_lines_whose_campaign_takes_no_codes(
     terminal: Terminal, bench: LedgerBench, tmp_path: Path
 ) -> None:
-    """One that has ended, is unknown, malformed, or another one than the import names."""
     ended_id, campaign_id = bench.create_campaign(), bench.create_campaign()
     assert terminal.ledger("campaign", "end", str(ended_id)).status == 0
     file = written(tmp_path, f"code,campaign\nA1,{ended_id}\nA2,{uuid4()}\nA3,autumn\nA4,{campaign_id}\n")
@@ -311,7 +302,6 @@ def test_import_names_the_lines_whose_campaign_takes_no_codes(
 
 
 def test_rejected_value_is_that_of_a_renamed_column(terminal: Terminal, tmp_path: Path) -> None:
-    """In a CSV file as it is there, and in JSON Lines."""
     files = [
         written(tmp_path, "Voucher,Limit\nA-1,five\n"),
         written(tmp_path, '{"Voucher": "A-1", "Limit": "five"}\n', "codes.jsonl"),

@@ -10,12 +10,10 @@ from tests.support.ledger.ledger_bench import LedgerBench, done
 
 
 def reserved(bench: LedgerBench, code: str, email: str = "li.wei@example.com") -> UUID:
-    """A reservation."""
     return done(bench.redeem(code, email)).require_reservation().reservation_id
 
 
 def test_code_is_paused_resumed_changed_and_revoked(bench: LedgerBench, terminal: Terminal) -> None:
-    """Each says the state and the numbers; nothing to change is said and no error."""
     code = bench.issue(3, bound=False)
     for number in range(3):
         reserved(bench, code, f"p{number}@example.com")
@@ -38,7 +36,6 @@ def test_code_is_paused_resumed_changed_and_revoked(bench: LedgerBench, terminal
 
 
 def test_reservations_are_cancelled_resent_and_corrected(bench: LedgerBench, terminal: Terminal) -> None:
-    """As JSON too; the correction names the new reservation."""
     code = bench.issue(5, bound=False)
     reserved_id, sent, wrong = (reserved(bench, code, f"{name}@example.com") for name in ("a", "b", "c"))
     bench.attempt(sent)
@@ -54,7 +51,6 @@ def test_reservations_are_cancelled_resent_and_corrected(bench: LedgerBench, ter
 
 
 def test_rebind_moves_an_access_to_another_group(bench: LedgerBench, terminal: Terminal) -> None:
-    """Without taking a use; a code's own number of moves is among its terms."""
     code = bench.issue(2)
     sent = reserved(bench, code)
     bench.attempt(sent)
@@ -76,7 +72,6 @@ def test_rebind_moves_an_access_to_another_group(bench: LedgerBench, terminal: T
 
 
 def test_notes_appear_in_the_history(bench: LedgerBench, terminal: Terminal) -> None:
-    """Of a code and of a reservation, with their words for the operator."""
     code = bench.issue()
     reservation_id = reserved(bench, code)
 
@@ -89,7 +84,6 @@ def test_notes_appear_in_the_history(bench: LedgerBench, terminal: Terminal) -> 
 
 
 def test_refund_revokes_the_access_on_request(bench: LedgerBench, terminal: Terminal) -> None:
-    """By a flag of its own."""
     reservation_id = reserved(bench, bench.issue())
     bench.attempt(reservation_id)
 
@@ -99,7 +93,6 @@ def test_refund_revokes_the_access_on_request(bench: LedgerBench, terminal: Term
 
 
 def test_refund_of_an_accepted_use_requires_an_access_option(bench: LedgerBench, terminal: Terminal) -> None:
-    """Refused by a rule without it, and the sentence names both options."""
     reservation_id = reserved(bench, bench.issue())
     bench.attempt(reservation_id)
     bench.run(AcceptInvite(context=bench.context(), reservation_id=reservation_id, delivery=1, case_id=uuid4()))
@@ -123,7 +116,6 @@ def test_refund_of_an_accepted_use_requires_an_access_option(bench: LedgerBench,
 def test_wrong_action_ends_in_one_line_and_its_exit_code(
     bench: LedgerBench, terminal: Terminal, arguments: tuple[str, ...], status: int, words: str
 ) -> None:
-    """Usage is 2, a rule is 4."""
     bench.issue()
 
     ended = terminal.ledger(*arguments)
@@ -145,7 +137,6 @@ def test_terms_refuses_a_limit_below_the_used_and_reserved_uses(bench: LedgerBen
 
 
 def test_group_named_like_an_email_address_is_refused(bench: LedgerBench, terminal: Terminal) -> None:
-    """It is said before anything is written."""
     result = terminal.ledger("issue", "--max-uses", "1", "--group", "li.wei@example.com")
 
     assert (result.status, "is an email address, which events may not hold" in result.err) == (2, True)
@@ -153,7 +144,6 @@ def test_group_named_like_an_email_address_is_refused(bench: LedgerBench, termin
 
 
 def test_terms_preview_and_set_a_limit_below_the_uses(bench: LedgerBench, terminal: Terminal) -> None:
-    """The preview names the uses over the limit and changes nothing; the choice is then made by its option."""
     code = bench.issue(5, bound=False)
     ids = [done(bench.redeem(code, f"p{nth}@example.com")).require_reservation().reservation_id for nth in range(2)]
     limit = ("terms", code, "--max-uses", "1")

@@ -20,19 +20,15 @@ HOUR = timedelta(hours=1)
 
 
 class OutageScenario:
-    """Some reservations and the hour around them."""
-
     def __init__(self, bench: LedgerBench, terminal: Terminal) -> None:
         self.bench = bench
         self.terminal = terminal
         self.now = bench.storage.recorder.clock.now()
 
     def redeem(self, person: str) -> UUID:
-        """A reservation's id, on a code of its own."""
         return done(self.bench.redeem(self.bench.issue(), f"{person}@example.com")).require_reservation().reservation_id
 
     def sent(self, person: str, server: str = "mx:25") -> UUID:
-        """A sent one."""
         reservation_id = self.redeem(person)
         self.bench.attempt(reservation_id, Accepted(server=server, reply_code=250))
         return reservation_id
@@ -47,12 +43,10 @@ class OutageScenario:
         return reservation_id
 
     def run(self, *more: str, start: timedelta = -HOUR, end: timedelta = HOUR) -> CommandResult:
-        """The command over a window around now."""
         window = ("--from", (self.now + start).isoformat(), "--to", (self.now + end).isoformat())
         return self.terminal.ledger("refund-outage", *window, *more, "--json")
 
     def list_affected(self, *more: str) -> list[str]:
-        """Ids that it would refund."""
         return sorted(entry["reservation_id"] for entry in self.run(*more).json["found"])
 
     def balance(self) -> tuple[int, int]:
@@ -63,12 +57,10 @@ class OutageScenario:
 
 @pytest.fixture
 def outage(bench: LedgerBench, terminal: Terminal) -> OutageScenario:
-    """An hour."""
     return OutageScenario(bench, terminal)
 
 
 def test_refund_outage_changes_nothing_without_apply(outage: OutageScenario) -> None:
-    """Without --apply nothing is written; the table names each reservation and says how to continue."""
     parked = outage.parked("a")
 
     ended = outage.run()
@@ -93,7 +85,6 @@ def test_refund_outage_includes_sent_on_request_but_never_accepted(outage: Outag
 
 
 def test_refund_outage_refunds_once_under_one_correlation_id(outage: OutageScenario) -> None:
-    """Run twice it changes nothing, and the cases are closed."""
     outage.parked("a")
     outage.sent("b")
 
@@ -109,7 +100,6 @@ def test_refund_outage_refunds_once_under_one_correlation_id(outage: OutageScena
 
 
 def test_refund_outage_filters_by_window_channel_and_server(outage: OutageScenario) -> None:
-    """What happened before or after, or elsewhere, is left alone."""
     here, there = outage.sent("a", "mx1:25"), outage.sent("b", "mx2:25")
 
     assert outage.list_affected("--include-sent", "--server", "mx1:25") == [str(here)]
@@ -155,7 +145,6 @@ def test_refund_outage_ignores_reservations_that_are_still_retried(outage: Outag
 
 @pytest.mark.parametrize(("start", "end"), [("2027-01-02", "2027-01-01"), ("x", "2027-01-01")])
 def test_refund_outage_refuses_an_empty_window(terminal: Terminal, start: str, end: str) -> None:
-    """Exit 2 and one sentence."""
     ended = terminal.ledger("refund-outage", "--from", start, "--to", end)
 
     assert ended.status == 2

@@ -8,7 +8,6 @@ from tests.support.ledger.ledger_bench import LedgerBench
 
 
 def test_what_if_names_the_events_of_the_campaign_that_refused(bench: LedgerBench, terminal: Terminal) -> None:
-    """After those of the code."""
     campaign_id = bench.create_campaign()
     terminal.ledger("campaign", "pause", str(campaign_id))
     code = str(bench.issue(campaign_id=campaign_id))
@@ -20,7 +19,6 @@ def test_what_if_names_the_events_of_the_campaign_that_refused(bench: LedgerBenc
 
 
 def test_what_if_answers_about_an_address_and_about_an_action(bench: LedgerBench, terminal: Terminal) -> None:
-    """Of a fresh code; half a question is one of usage, and a code that does not exist too."""
     code = str(bench.issue())
 
     answer = terminal.ledger("what-if", code, "--email", "li.wei@example.com", "--json").json

@@ -71,7 +71,6 @@ def broker(redis_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixt
 
 @pytest.mark.usefixtures("broker")
 def test_doctor_passes_on_a_healthy_database_and_broker(terminal: Terminal) -> None:
-    """What is well says so and asks for nothing; no worker answers here, and that is found."""
     results = checks(terminal)
 
     well = ("secrets", "migrations", "keyrings", "clock", "sweep", "pending", "cases", "guessing", "webhooks")
@@ -114,7 +113,7 @@ def test_doctor_waits_a_bounded_time_for_a_frozen_broker(terminal: Terminal, mon
 def test_doctor_reports_a_missing_heartbeat(
     terminal: Terminal, broker: Redis, monkeypatch: pytest.MonkeyPatch, name: str, deployment: str, start: str
 ) -> None:
-    """Without a heartbeat for 15 seconds it is called missing, and the remedy is a command of the deployment."""
+    """Without a heartbeat for 15 seconds it is called missing."""
     broker.delete(f"ledger:alive:{name}")
     monkeypatch.setenv("LEDGER_DEPLOYMENT", deployment)
 
@@ -135,7 +134,6 @@ def test_doctor_reports_a_missing_heartbeat(
 def test_doctor_starts_servers_by_commands_of_its_deployment(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, deployment: str, database: str, broker_start: str
 ) -> None:
-    """Database and broker are unavailable."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://ledger@127.0.0.1:1/ledger")
     monkeypatch.setenv("LEDGER_DEPLOYMENT", deployment)
 
@@ -171,7 +169,6 @@ def test_remedies_in_a_container_name_no_command_outside_of_it(
 def test_doctor_reminds_of_a_deployment_that_does_not_exist(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The remedies are those of processes of the operator's own."""
     monkeypatch.setenv("LEDGER_DEPLOYMENT", "kubernetes")
 
     results = checks(terminal)["settings"]
@@ -182,7 +179,6 @@ def test_doctor_reminds_of_a_deployment_that_does_not_exist(
 
 @pytest.mark.parametrize(("deployment", "folder"), [("compose", "."), ("cluster-compose", "deploy/ha")])
 def test_containers_name_their_deployment_and_its_services_exist(deployment: str, folder: str) -> None:
-    """Each component is started by services of the deployment's own compose file."""
     compose_file = ROOT / folder / "compose.yaml"
     services = yaml.safe_load(compose_file.read_text("utf-8"))["services"]
     named = re.findall(r"docker compose up -d ([\w ]+)`", " ".join(DEPLOYMENTS[deployment].start.values()))
@@ -230,7 +226,6 @@ def test_doctor_reports_a_full_broker(terminal: Terminal, broker: Redis) -> None
 
 
 def test_doctor_reports_an_unavailable_database_once(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plainly, without a traceback, and the rest is still checked."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://ledger:secret@127.0.0.1:1/ledger")
 
     results = checks(terminal)
@@ -242,7 +237,6 @@ def test_doctor_reports_an_unavailable_database_once(terminal: Terminal, monkeyp
 
 
 def test_doctor_reports_an_older_schema(terminal: Terminal, bench: LedgerBench) -> None:
-    """It names the command that helps."""
     execute(bench.database_url, "DELETE FROM _yoyo_migration")
 
     results = checks(terminal)
@@ -252,7 +246,6 @@ def test_doctor_reports_an_older_schema(terminal: Terminal, bench: LedgerBench) 
 
 
 def test_doctor_reports_wrong_keys(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another ring than the database's."""
     monkeypatch.setenv("LEDGER_PEPPERS", "1:" + "A" * 43 + "=")
 
     assert checks(terminal)["keyrings"]["status"] == "wrong"
@@ -290,7 +283,6 @@ def test_doctor_reminds_of_a_role_that_can_alter_the_log(terminal: Terminal, ben
 
 
 def test_doctor_reports_secrets_that_others_can_read(terminal: Terminal, tmp_path: Path) -> None:
-    """The remedy can be pasted."""
     secrets = tmp_path / "secrets.env"
     secrets.write_text("")
     secrets.chmod(0o644)
@@ -317,7 +309,6 @@ def test_doctor_reports_overdue_work(terminal: Terminal, bench: LedgerBench) -> 
 
 
 def test_doctor_reports_an_open_case(terminal: Terminal, bench: LedgerBench) -> None:
-    """The case needs manual review, and the command names the next step."""
     reservation_id = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id)
     bench.bounce(reservation_id)
@@ -421,14 +412,9 @@ def test_doctor_reminds_of_code_guessing(terminal: Terminal, bench: LedgerBench)
 
 
 def test_doctor_reports_clock_skew(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This host is five minutes behind the database."""
-
     class Slow(datetime):
-        """A host whose clock is slow."""
-
         @classmethod
         def now(cls, tz: Any = None) -> Any:  # noqa: ANN401 - datetime's own signature
-            """Five minutes ago."""
             return super().now(tz) - timedelta(minutes=5)
 
     monkeypatch.setattr("projections.monitoring.health_checks.datetime", Slow)
@@ -441,7 +427,6 @@ def test_doctor_reports_clock_skew(terminal: Terminal, monkeypatch: pytest.Monke
 def test_doctor_signs_in_to_the_mail_server_and_sends_no_email(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a worker would, and then it says goodbye."""
     with MailServer(login=("ledger", "pass word")) as server:
         monkeypatch.setenv("LEDGER_SMTP_URL", server.url)
         result = checks(terminal)["mail server"]
@@ -475,7 +460,6 @@ def test_doctor_says_why_the_mail_server_lets_no_worker_in(
 def test_doctor_says_that_a_mail_server_offers_no_encryption(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The URL asks for it."""
     with MailServer() as server:
         monkeypatch.setenv("LEDGER_SMTP_URL", f"smtp+starttls://{server.address}")
         result = checks(terminal)["mail server"]
@@ -484,7 +468,6 @@ def test_doctor_says_that_a_mail_server_offers_no_encryption(
 
 
 def test_doctor_reports_malformed_settings(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The variable is named, its value is not shown."""
     monkeypatch.setenv("LEDGER_MASTER_KEYS", "1:nonsense")
 
     results = checks(terminal)["settings"]
@@ -532,7 +515,7 @@ def test_doctor_reminds_of_a_misspelt_variable(terminal: Terminal, monkeypatch: 
 
 
 def test_doctor_names_a_killed_stack(terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`kill -9` leaves a file that says where everything was: commands say what happened and what to do."""
+    """`kill -9` leaves a file that says where everything was."""
     url = "postgresql://ledger:secret@127.0.0.1:1/ledger"
     monkeypatch.setenv("DATABASE_URL", url)
     gone = subprocess.Popen(["/bin/true"])
@@ -556,7 +539,6 @@ def test_doctor_names_a_killed_stack(terminal: Terminal, monkeypatch: pytest.Mon
 
 
 def test_doctor_skips_all_checks_without_a_ledger(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing runs on the folder and no variable names a database: one finding, the rest is not checked."""
     monkeypatch.setenv("DATABASE_URL", "")
 
     results = checks(terminal)
@@ -566,7 +548,6 @@ def test_doctor_skips_all_checks_without_a_ledger(terminal: Terminal, monkeypatc
 
 
 def test_doctor_prints_a_table(terminal: Terminal) -> None:
-    """Each check is a line: its state, what was found, and what to do."""
     ended = terminal.ledger("doctor")
 
     assert ended.status == 1

@@ -20,7 +20,6 @@ def test_check_engine_shows_each_check_and_its_cost(terminal: Terminal, database
 
 
 def test_check_engine_prints_json(terminal: Terminal, database_url: str) -> None:
-    """With the target, and without its password."""
     ended = terminal.ledger("check-engine", database_url, "--json")
 
     assert (ended.status, ended.json["ok"], ended.err) == (1, False, "")
@@ -32,7 +31,6 @@ def test_check_engine_prints_json(terminal: Terminal, database_url: str) -> None
 
 
 def test_doctor_names_an_engine_that_lies(terminal: Terminal, database_url: str) -> None:
-    """In its row `engine`, with the check, what it saw and what it costs."""
     name = database_url.rsplit("/", 1)[1]
     with psycopg.connect(database_url, autocommit=True) as conn:
         conn.execute("CREATE SCHEMA liar")
@@ -51,7 +49,6 @@ def test_doctor_names_an_engine_that_lies(terminal: Terminal, database_url: str)
     "url", ["", "db:5432", "redis://127.0.0.1:1/0", "postgresql://host with spaces/x", "postgresql://127.0.0.1"]
 )
 def test_check_engine_refuses_texts_that_are_not_uris(terminal: Terminal, url: str) -> None:
-    """It shows how one is written."""
     ended = terminal.ledger("check-engine", url)
 
     assert ended.status == 2
@@ -60,7 +57,6 @@ def test_check_engine_refuses_texts_that_are_not_uris(terminal: Terminal, url: s
 
 
 def test_check_engine_names_an_engine_that_cannot_be_reached(terminal: Terminal) -> None:
-    """Nothing listens there: one sentence, without the password, and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
 

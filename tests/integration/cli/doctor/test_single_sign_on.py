@@ -12,14 +12,13 @@ from tests.support.servers.identity_provider import SECRET, ScriptedProvider
 
 
 def check(terminal: Terminal, name: str) -> tuple[str, str]:
-    """State and sentence of a check."""
     (result,) = [each for each in terminal.ledger("doctor", "--json").json["checks"] if each["name"] == name]
     return result["status"], result["found"]
 
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ScriptedProvider]:
-    """A provider that the settings name. One account may use its password."""
+    """One account may use its password."""
     secret = tmp_path / "client-secret"
     secret.write_text(SECRET)
     with ScriptedProvider(time.time) as identity_provider:

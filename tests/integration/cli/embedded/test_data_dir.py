@@ -45,7 +45,6 @@ def clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_second_up_on_a_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One sentence names the process that has it."""
     with open_data_dir(tmp_path):
         assert run_up(tmp_path, find_free_port(), demo=False) == 2
 
@@ -67,7 +66,6 @@ def test_up_waits_for_the_watchdog_of_a_killed_run(tmp_path: Path) -> None:
 
 
 def test_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One sentence names the port and the option that helps; the old ledger.json is gone all the same."""
     (tmp_path / "version").write_text("1\n")
     write_stack_state(tmp_path, STATE)
     with socket.create_server((HOST, 0)) as other_server:
@@ -80,7 +78,6 @@ def test_port_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_folder_of_another_layout_version_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The sentence says which layout it has and which is needed."""
     (tmp_path / "version").write_text("99\n")
 
     assert run_up(tmp_path, find_free_port(), demo=False) == 2
@@ -101,7 +98,6 @@ def test_foreign_folder_is_refused_and_unchanged(tmp_path: Path, capsys: pytest.
 
 
 def test_folder_that_cannot_be_created_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file stands where the folder should be."""
     (tmp_path / "file").touch()
 
     assert run_up(tmp_path / "file" / "x", find_free_port(), demo=False) == 2
@@ -109,7 +105,6 @@ def test_folder_that_cannot_be_created_is_refused(tmp_path: Path, capsys: pytest
 
 
 def test_secrets_are_generated_once_with_mode_600(tmp_path: Path) -> None:
-    """A second start reads the same; both keyrings are rings of one key."""
     secrets = load_secrets(tmp_path)
 
     assert secrets == load_secrets(tmp_path)
@@ -140,7 +135,6 @@ def test_secrets_of_the_environment_take_precedence(tmp_path: Path, monkeypatch:
     ],
 )
 def test_truncated_secrets_file_is_refused(tmp_path: Path, left: bytes, lacks: str) -> None:
-    """What is missing is named, and the file stays as it was."""
     load_secrets(tmp_path)
     (tmp_path / "postgres").mkdir()
     (tmp_path / secrets_file.FILE).write_bytes(left)
@@ -169,7 +163,6 @@ def test_older_folder_gets_its_missing_passwords(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("left", [b"garbage", b"[]", b'{"admin_key": "x"}', b"\xff"])
 def test_damaged_first_start_file_is_reported(tmp_path: Path, left: bytes) -> None:
-    """With what helps: the credentials can be made again."""
     (tmp_path / "first-start.json").write_bytes(left)
 
     with pytest.raises(StackError, match=r"first-start\.json is damaged: delete it"):
@@ -204,7 +197,6 @@ def test_environment_of_a_running_stack_holds_urls_and_secrets(tmp_path: Path, m
 
 
 def test_environment_without_a_running_stack_holds_the_folder_only(tmp_path: Path) -> None:
-    """Only the folder itself is known."""
     delete_stack_state(tmp_path)
 
     assert {"LEDGER_DATA_DIR": str(tmp_path)} == read_stack_environment(tmp_path)

@@ -19,14 +19,12 @@ from tests.support.waiting import WAIT_S_MAX
 
 @pytest.fixture
 def silent_server() -> Iterator[socket.socket]:
-    """A server that accepts connections and never answers."""
     with socket.create_server((HOST, 0)) as server:
         server.settimeout(WAIT_S_MAX)
         yield server
 
 
 def variables_for(folder: Path, server: socket.socket) -> dict[str, str]:
-    """The environment of components whose database is that server."""
     url = f"postgresql://ledger@{HOST}:{server.getsockname()[1]}/ledger"
     return environment(settings_for(url), folder, NO_STREAM)
 
@@ -54,7 +52,6 @@ def test_setup_ends_when_everything_is_being_ended(tmp_path: Path, silent_server
 def test_setup_that_fails_says_why_and_gives_its_exit_code(
     tmp_path: Path, silent_server: socket.socket, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The components are not let in."""
     env = {**variables_for(tmp_path, silent_server), "LEDGER_LEASE_S": "long"}
     with pytest.raises(typer.Exit) as failure, DatabaseSetup(tmp_path) as setup:
         setup.run(env, env["DATABASE_URL"], demo=False, is_stopped=lambda: False)

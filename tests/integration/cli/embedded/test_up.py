@@ -29,7 +29,6 @@ pytestmark = pytest.mark.night(of="stacks")
 
 
 def plain() -> dict[str, str]:
-    """The environment without settings of the person who runs the tests."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -39,7 +38,6 @@ def plain() -> dict[str, str]:
 
 @contextmanager
 def stack(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """A running `ledger up`, and what its ledger.json says."""
     command = [*PROGRAM, "--data-dir", str(folder), "up"]
     process = subprocess.Popen(
         [*command, "--port", str(find_free_port())],
@@ -60,7 +58,6 @@ def stack(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]
 
 
 def readiness(api: str) -> tuple[int, dict[str, Any]]:
-    """What `/readyz` answers."""
     connection = HTTPConnection(HOST, int(api.rpartition(":")[2]), timeout=5)
     try:
         connection.request("GET", "/readyz")
@@ -72,7 +69,6 @@ def readiness(api: str) -> tuple[int, dict[str, Any]]:
 
 
 def sessions(database_url: str) -> list[tuple[str]]:
-    """As whom the ledger's processes are connected."""
     query = "SELECT DISTINCT usename::text FROM pg_stat_activity WHERE application_name = 'redemption-ledger'"
     with psycopg.connect(database_url) as conn:
         return conn.execute(query).fetchall()
@@ -92,7 +88,6 @@ def running_on(folder: Path) -> list[str]:
 
 
 def ledger(folder: Path, *arguments: str) -> str:
-    """What a command prints that runs next to the stack."""
     command = [*PROGRAM, "--data-dir", str(folder), *arguments]
     done = subprocess.run(command, env=plain(), capture_output=True, text=True, check=False, timeout=WAIT_S_MAX)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -100,7 +95,6 @@ def ledger(folder: Path, *arguments: str) -> str:
 
 
 def send_hand_out_test(folder: Path, state: dict[str, Any]) -> EmailMessage:
-    """The email that a command sends, which has only the data folder."""
     hand_out_id = ledger(folder, "hand-out", "create", ledger(folder, "campaign", "create", "Autumn"), "Newsletter")
     assert ledger(folder, "hand-out", "test", hand_out_id, "li@example.com", "--language", "en") == "sent"
     (path,) = (path for path in Path(state["mailbox"]).glob("[cn]*/*") if b"li@example.com" in path.read_bytes())
@@ -143,7 +137,6 @@ def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
 
 
 def outcome(folder: Path, **variables: str) -> tuple[int, str]:
-    """Exit code and sentence of an `up` that is refused."""
     command = [*PROGRAM, "--data-dir", str(folder), "up"]
     done = subprocess.run(
         [*command, "--port", str(find_free_port())],
@@ -169,7 +162,6 @@ def test_up_starts_no_server_that_the_environment_names(tmp_path: Path) -> None:
 
 
 def test_up_refuses_wrong_keys(database_url: str, tmp_path: Path) -> None:
-    """A database that was written with other keyrings ends with one sentence and exit 3."""
     variables = {"DATABASE_URL": database_url, "LEDGER_SMTP_URL": "null://"}
     rings = [f"1:{base64.b64encode(bytes([n]) * 32).decode()}" for n in (1, 2)]
     vault = Vault(KeyRing.parse(rings[0]), KeyRing.parse(rings[1]))
@@ -181,7 +173,6 @@ def test_up_refuses_wrong_keys(database_url: str, tmp_path: Path) -> None:
 
 
 def test_up_names_a_malformed_setting(database_url: str, tmp_path: Path) -> None:
-    """The sentence names the variable, with exit 2."""
     code, message = outcome(tmp_path, DATABASE_URL=database_url, LEDGER_SMTP_URL="null://", LEDGER_LEASE_S="long")
 
     assert code == 2

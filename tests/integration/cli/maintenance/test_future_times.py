@@ -19,7 +19,6 @@ AHEAD = timedelta(days=2)
 
 
 def reserve_at(bench: LedgerBench, now: datetime) -> None:
-    """Redeem a new code, by a clock that shows this time."""
     code, clock = bench.issue(), bench.storage.recorder.clock
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(clock), "now", lambda _: now)
@@ -27,7 +26,6 @@ def reserve_at(bench: LedgerBench, now: datetime) -> None:
 
 
 def doctor(terminal: Terminal) -> tuple[str, str]:
-    """What the doctor says of times."""
     (check,) = [check for check in terminal.ledger("doctor", "--json").json["checks"] if check["name"] == "times"]
     return check["status"], check["found"]
 
@@ -119,7 +117,6 @@ LEGITIMATE = {
 
 @pytest.mark.parametrize("statement", LEGITIMATE.values(), ids=LEGITIMATE)
 def test_wait_within_its_longest_stays(bench: LedgerBench, statement: str) -> None:
-    """Whatever a rule, a server or quiet hours ask for."""
     execute(bench.database_url, statement)
 
     assert review_impossible_times(bench.database_url, apply=True) == {}

@@ -21,7 +21,6 @@ ROOT = Path(__file__).parents[4]
 
 
 def drifted(bench: LedgerBench) -> str:
-    """A code whose balance row is wrong; its text."""
     code = bench.issue(3)
     done(bench.redeem(code, "li.wei@example.com"))
     with psycopg.connect(bench.database_url) as conn:
@@ -30,7 +29,6 @@ def drifted(bench: LedgerBench) -> str:
 
 
 def module(*arguments: str, **environment: str) -> tuple[int, Any, str]:
-    """`python -m projections` in a process of its own: exit code, document, stderr."""
     command = [sys.executable, "-m", "projections", *arguments]
     env = {**os.environ, **environment}
     ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=WAIT_S_MAX, check=False)
@@ -38,7 +36,7 @@ def module(*arguments: str, **environment: str) -> tuple[int, Any, str]:
 
 
 def test_rebuild_lists_differences_and_exits_with_1(bench: LedgerBench, terminal: Terminal) -> None:
-    """For eyes: the row, each value old and new, the event; stdout is the answer, progress goes to stderr."""
+    """Stdout is the answer, progress goes to stderr."""
     drifted(bench)
 
     ended = terminal.ledger("rebuild")
@@ -51,7 +49,6 @@ def test_rebuild_lists_differences_and_exits_with_1(bench: LedgerBench, terminal
 
 
 def test_rebuild_apply_repairs_and_exits_with_0(bench: LedgerBench, terminal: Terminal) -> None:
-    """--json: one document on stdout, JSON lines next to it; afterwards nothing differs."""
     drifted(bench)
 
     ended = terminal.ledger("rebuild", "--apply", "--json")
@@ -64,7 +61,6 @@ def test_rebuild_apply_repairs_and_exits_with_0(bench: LedgerBench, terminal: Te
 
 
 def test_rebuild_accepts_one_code_by_text_or_id(bench: LedgerBench, terminal: Terminal) -> None:
-    """--code in either form; an unknown code or projection is a usage error."""
     code = drifted(bench)
     code_id = str(bench.reader.find_code(code))
 
@@ -75,7 +71,6 @@ def test_rebuild_accepts_one_code_by_text_or_id(bench: LedgerBench, terminal: Te
 
 
 def test_verify_names_each_error(bench: LedgerBench, terminal: Terminal) -> None:
-    """Exit code 1 and the row; 0 once it is repaired."""
     drifted(bench)
 
     wrong = terminal.ledger("verify")
@@ -90,7 +85,6 @@ def test_verify_names_each_error(bench: LedgerBench, terminal: Terminal) -> None
 
 @pytest.mark.usefixtures("terminal")
 def test_projections_module_prints_the_same_as_the_command(bench: LedgerBench) -> None:
-    """`python -m projections` gives the same documents and exit codes."""
     code = drifted(bench)
 
     dry, document, said = module("rebuild", "--json")
@@ -126,7 +120,6 @@ def test_projections_module_finds_a_running_ledger_by_its_folder(bench: LedgerBe
 
 
 def test_projections_module_reports_a_mistyped_setting_and_an_unreadable_password_file(tmp_path: Path) -> None:
-    """One sentence each on stderr; the second one ends the run with exit code 2."""
     owner = {"LEDGER_OWNER_DATABASE_URL": "postgresql://x@127.0.0.1:1/none", "LEDGER_OWNER_PASSWORD_FILE": "/nowhere"}
     status, _, errors = module("verify", LEDGER_DATA_DIR=str(tmp_path), LEDGER_LEASE="75", **owner)
 
@@ -140,7 +133,6 @@ def test_projections_module_reports_a_mistyped_setting_and_an_unreadable_passwor
 
 
 def test_explain_names_each_use(bench: LedgerBench, terminal: Terminal) -> None:
-    """A table in the terminal's language, or the document; by text or id, as of a version; unknown is a usage error."""
     code = bench.issue(3, bound=False)
     reservation = done(bench.redeem(code, "li.wei@example.com")).require_reservation()
     bench.attempt(reservation.reservation_id)

@@ -11,7 +11,6 @@ from workers.maintenance.log_follower import update_log
 
 
 def sent(bench: LedgerBench) -> str:
-    """A reservation that was sent; its id."""
     reservation = done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation()
     bench.attempt(reservation.reservation_id)
     return str(reservation.reservation_id)
@@ -23,7 +22,6 @@ def followed(bench: LedgerBench, file: Path | None = None) -> int:
 
 
 def test_receipt_is_checked_with_the_public_key(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    """Before the first checkpoint it is refused; then it holds, and nothing personal is in it."""
     reservation_id = sent(bench)
     early = terminal.ledger("receipt", reservation_id)
     follower = followed(bench, tmp_path / "checkpoints")
@@ -48,7 +46,6 @@ def test_receipt_is_checked_with_the_public_key(bench: LedgerBench, terminal: Te
 
 
 def test_altered_receipt_is_invalid(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    """Exit code 1 and why; a key that is none is a usage error."""
     reservation_id = sent(bench)
     followed(bench)
     document = terminal.ledger("receipt", reservation_id).json
@@ -67,7 +64,6 @@ def test_altered_receipt_is_invalid(bench: LedgerBench, terminal: Terminal, tmp_
 
 
 def test_merkle_log_consumes_new_events_only(bench: LedgerBench) -> None:
-    """The Merkle log grows with the ledger, and a round without news does nothing."""
     sent(bench)
 
     assert [followed(bench), followed(bench)] == [4, 0]

@@ -19,7 +19,6 @@ COPYING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND q
 def test_ledger_is_transferred_by_four_commands(
     bench: LedgerBench, terminal: Terminal, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two files out, two in; the target has the same history, and a second import is refused."""
     code = bench.issue()
     bench.attempt(done(bench.redeem(code, "li.wei@example.com")).require_reservation().reservation_id)
     events, vault = tmp_path / "events.jsonl", tmp_path / "vault.jsonl"
@@ -72,7 +71,6 @@ def test_killed_import_leaves_nothing(
 def test_export_writes_to_stdout_and_a_damaged_file_is_refused(
     bench: LedgerBench, terminal: Terminal, tmp_path: Path
 ) -> None:
-    """Without --output the lines themselves are the answer; a file that isn't there is a usage error."""
     bench.issue()
     printed = terminal.ledger("export", "events")
     (file := tmp_path / "cut.jsonl").write_text(printed.out[:200])

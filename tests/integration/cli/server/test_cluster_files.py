@@ -22,13 +22,11 @@ UNITS = sorted((CLUSTER / "systemd").glob("ledger-*.service"))
 
 
 def services() -> dict[str, dict[str, Any]]:
-    """The services of the compose file, with what they share."""
     document = yaml.safe_load((CLUSTER / "compose.yaml").read_text("utf-8"))
     return dict(document["services"])
 
 
 def assignments(path: Path) -> dict[str, str]:
-    """The variables of an environment file."""
     lines = [line for line in path.read_text("utf-8").splitlines() if line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
 
@@ -60,7 +58,6 @@ def test_each_image_of_the_cluster_is_built_once() -> None:
 
 
 def test_no_secret_ships_with_the_cluster() -> None:
-    """Passwords are generated, or are typed by the operator."""
     text = "\n".join(path.read_text("utf-8") for path in CLUSTER.rglob("*") if path.is_file())
     passwords = re.findall(r"^ *(?:\w*PASSWORD|password) *[=:] *(.+)$", text, re.MULTILINE)
 
@@ -127,7 +124,6 @@ def test_node_carries_the_lock_of_a_former_release_before_patroni_starts() -> No
     ],
 )
 def test_brokers_of_containers_and_machines_have_the_same_rules(container: str, machine: str, rules: str) -> None:
-    """Timeouts of Sentinel, and what Valkey keeps."""
     texts = [(CLUSTER / folder).read_text("utf-8") for folder in (f"containers/{container}", f"systemd/{machine}")]
     in_container, on_machine = (re.findall(rules, text, re.MULTILINE) for text in texts)
 
@@ -136,7 +132,6 @@ def test_brokers_of_containers_and_machines_have_the_same_rules(container: str, 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_script_of_the_cluster_has_no_syntax_error(script: Path) -> None:
-    """As the shell that runs it reads it."""
     checked = subprocess.run(["/bin/sh", "-n", script], capture_output=True, text=True, check=False, timeout=WAIT_S_MAX)
 
     assert (checked.returncode, checked.stderr) == (0, "")
@@ -148,7 +143,6 @@ def test_environment_of_application_machines_has_only_known_settings() -> None:
 
 
 def test_application_machines_name_their_deployment_and_its_units_exist() -> None:
-    """`ledger doctor` shows commands of systemd there."""
     name = assignments(CLUSTER / "systemd/ledger.env")["LEDGER_DEPLOYMENT"]
     started = re.findall(r"systemctl start (ledger-\w+)", " ".join(DEPLOYMENTS[name].start.values()))
 
@@ -157,7 +151,6 @@ def test_application_machines_name_their_deployment_and_its_units_exist() -> Non
 
 
 def test_each_unit_runs_a_component_of_the_ledger() -> None:
-    """As `ledger run` names them; and one takes backups."""
     commands = {path.stem: re.findall(r"^ExecStart=(.+)$", path.read_text("utf-8"), re.MULTILINE)[0] for path in UNITS}
 
     assert commands.pop("ledger-backup") == "/usr/local/bin/ledger backup /backup"

@@ -123,12 +123,10 @@ def read_settings(service: str, environment: dict[str, str], monkeypatch: pytest
 
 
 def in_single_quotes(settings: dict[str, object]) -> str:
-    """Text of a `.env` that keeps every character of the values."""
     return "".join(f"{name}='{value}'\n" for name, value in settings.items())
 
 
 def test_table_of_unusual_values_has_every_setting() -> None:
-    """A new setting needs its line there."""
     assert [*UNUSUAL] == setting_names()
 
 
@@ -167,7 +165,6 @@ def test_no_process_needs_a_dotenv(
 
 @pytest.mark.parametrize("compose_file", COMPOSE_FILES, ids=FILE_IDS)
 def test_deployment_names_no_variable_that_is_not_known(compose_file: Path) -> None:
-    """In its environment, its environment files, and its references to the shell and `.env`."""
     named = referenced_names(compose_file)
     for service in SERVICES:
         named |= services_of(compose_file)[service]["environment"].keys()

@@ -53,7 +53,6 @@ def count_migrations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_backend_migrates_and_becomes_uvicorn(become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Secrets are made (mode 600), the schema is checked, and the process is replaced."""
     monkeypatch.setenv("DATABASE_URL", database_url)
     monkeypatch.setenv("LEDGER_OWNER_DATABASE_URL", database_url)
     secrets = load_secrets(become)
@@ -93,7 +92,6 @@ def test_run_prints_the_migrations_that_it_applied(
     capsys: pytest.CaptureFixture[str],
     component: Component,
 ) -> None:
-    """One line of JSON on stdout, as `ledger migrate --json` has it; `migrate` also says that there were none."""
     execute(database_url, "DROP SCHEMA public CASCADE")
     execute(database_url, "CREATE SCHEMA public")
     monkeypatch.setenv("DATABASE_URL", database_url)
@@ -172,7 +170,6 @@ def test_existing_secrets_are_only_read(tmp_path: Path) -> None:
 def test_unreadable_secrets_end_the_start_with_one_line(
     become: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It names the command that lets the service read them."""
     container._create_secrets(become)
 
     def refuse(*_: object, **__: object) -> str:
@@ -187,7 +184,6 @@ def test_unreadable_secrets_end_the_start_with_one_line(
 
 
 def test_compose_file_has_the_six_services_of_the_incident() -> None:
-    """Exactly these six stay, each with a health check; `migrate` exits, and the others are of profiles."""
     services = _services()
 
     assert list(services) == [
@@ -220,7 +216,6 @@ def test_only_migration_and_backup_read_the_owner_password(dotenv: str) -> None:
 
 
 def _services() -> dict[str, str]:
-    """The text of each service of compose.yaml."""
     compose = (ROOT / "compose.yaml").read_text(encoding="utf-8")
     services = compose.split("\nservices:\n")[1].split("\nvolumes:\n")[0]
     parts = re.split(r"^  (\w+):$", services, flags=re.MULTILINE)[1:]

@@ -28,7 +28,6 @@ def test_exec_runs_a_program_in_the_environment_of_the_ledger(
 
 
 def test_exec_reports_a_missing_program(terminal: Terminal) -> None:
-    """As a shell would say it."""
     ended = terminal.ledger("exec", "no-such-program", "--json")
 
     assert (ended.status, ended.err) == (127, "program not found: no-such-program\n")

@@ -31,13 +31,11 @@ Change = Callable[[dict[str, str], Path], None]
 
 
 def ring() -> str:
-    """A random key ring."""
     return "1:" + base64.b64encode(os.urandom(32)).decode()
 
 
 @pytest.fixture
 def env(database_url: str) -> dict[str, str]:
-    """An environment in which the backend starts."""
     rings = {"LEDGER_PEPPERS": ring(), "LEDGER_MASTER_KEYS": ring()}
     vault = Vault(KeyRing.parse(rings["LEDGER_PEPPERS"]), KeyRing.parse(rings["LEDGER_MASTER_KEYS"]))
     verify_key_rings(database_url, vault)
@@ -52,7 +50,6 @@ def env(database_url: str) -> dict[str, str]:
 
 
 def backend(env: dict[str, str], port: int, log: Path) -> subprocess.Popen[bytes]:
-    """`ledger run backend`, as a container would."""
     command = [*PROGRAM, "run", "backend"]
     with log.open("wb") as out:
         return subprocess.Popen([*command, "--host", HOST, "--port", str(port)], env=env, stdout=out, stderr=out)
@@ -146,7 +143,7 @@ def test_unsafe_start_is_refused_in_one_line(
     status: int,
     expected: str,
 ) -> None:
-    """It ends with its code and says why and what to do; it never becomes what would listen."""
+    """It never becomes what would listen."""
     change(env, tmp_path)
     for name in os.environ.keys() - env.keys():
         monkeypatch.delenv(name)
@@ -163,7 +160,6 @@ def test_unsafe_start_is_refused_in_one_line(
 def test_refused_start_ends_the_process(
     env: dict[str, str], tmp_path: Path, change: Change, status: int, expected: str
 ) -> None:
-    """With its code, the same sentence, and nothing else in its log."""
     change(env, tmp_path)
     process = backend(env, find_free_port(), tmp_path / "log")
 
@@ -172,7 +168,6 @@ def test_refused_start_ends_the_process(
 
 
 def assert_one_sentence(said: str, expected: str) -> None:
-    """One line, with the reason, without the password."""
     assert said.count("\n") == 1, said
     assert expected in said
     assert "only-for-tests" not in said
@@ -180,7 +175,6 @@ def assert_one_sentence(said: str, expected: str) -> None:
 
 @contextmanager
 def started(env: dict[str, str], folder: Path) -> Iterator[tuple[int, Path]]:
-    """A backend that answers; its port and log."""
     port = find_free_port()
     process = backend(env, port, folder / "log")
     try:
@@ -193,7 +187,6 @@ def started(env: dict[str, str], folder: Path) -> Iterator[tuple[int, Path]]:
 
 
 def readiness(port: int) -> tuple[int, dict[str, Any]]:
-    """What `/readyz` answers; 0 if nothing does."""
     connection = HTTPConnection(HOST, port, timeout=5)
     try:
         connection.request("GET", "/readyz")

@@ -32,7 +32,6 @@ COMMAND = (sys.executable, "-c", "from api.cli.entry import main; main()", "rela
 
 @pytest.mark.night(of="relay")
 def test_relay_sends_signed_batches_until_it_is_stopped(bench: LedgerBench, tmp_path: Path) -> None:
-    """Events of before and after its start; stopped, it has released the relay, and shows no secret."""
     bench.issue()
     (tmp_path / "secrets").write_text(f"{SECRET}\n", "utf-8")
     variables = {
@@ -79,7 +78,6 @@ def test_signal_does_not_wait_for_what_it_interrupts(monkeypatch: pytest.MonkeyP
 
 
 def position(bench: LedgerBench) -> int:
-    """Of the only relay."""
     ((number,),) = bench.rows("SELECT position FROM relays")
     return int(number)
 
@@ -117,7 +115,6 @@ def test_unusable_arguments_are_refused(terminal: Terminal, arguments: list[str]
     "text", ["", "whsec_!", "secret", f"{SECRET}\n" * 9], ids=["empty", "base64", "prefix", "nine"]
 )
 def test_unusable_secrets_are_refused(terminal: Terminal, tmp_path: Path, text: str) -> None:
-    """With the form of the file, and not with what is in it."""
     (path := tmp_path / "s").write_text(text, "utf-8")
     result = terminal.ledger("relay", "--to", "https://example.com/x", "--secret-file", str(path))
 
@@ -141,7 +138,6 @@ def test_unusable_secrets_are_refused(terminal: Terminal, tmp_path: Path, text: 
 def test_unusable_settings_are_refused_by_name(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], problem: str
 ) -> None:
-    """A password is not repeated."""
     for name, value in settings.items():
         monkeypatch.setenv(f"LEDGER_RELAY_{name}", value)
     result = terminal.ledger("relay", "--name", "r")
@@ -154,7 +150,7 @@ def test_unusable_settings_are_refused_by_name(
 def test_kafka_settings_make_the_client(
     terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The file comes after the login of the URL; the list shows no password, and a new one is the same target."""
+    """The file comes after the login of the URL; a new password is the same target."""
     (file := tmp_path / "p").write_text("sasl.mechanism=PLAIN\n", "utf-8")
     monkeypatch.setattr(Relay, "run", lambda relay, _: relay.lease.release())
     monkeypatch.setenv("LEDGER_RELAY_CA_FILE", "/ca.pem")
@@ -176,7 +172,6 @@ def test_kafka_settings_make_the_client(
 
 
 def test_property_that_the_relay_sets_is_refused(terminal: Terminal, tmp_path: Path) -> None:
-    """With the file and the line."""
     (path := tmp_path / "p").write_text("acks=0", "utf-8")
     result = terminal.ledger("relay", "--to", "kafka://broker/x", "--kafka-config", str(path))
 
@@ -199,7 +194,6 @@ def test_relay_says_at_its_start_that_its_source_could_be_any_ledger(
 
 
 def lease_of(bench: LedgerBench) -> RelayLease:
-    """A relay that a process holds."""
     lease = RelayLease(
         bench.storage,
         name="orders",
@@ -214,7 +208,6 @@ def lease_of(bench: LedgerBench) -> RelayLease:
 
 
 def test_relay_that_would_skip_or_repeat_events_is_refused(terminal: Terminal, bench: LedgerBench) -> None:
-    """Another target of the same name, a position after the log, and a position while another process relays."""
     bench.issue()
     lease = lease_of(bench)
     answers = [
@@ -233,7 +226,6 @@ def test_relay_that_would_skip_or_repeat_events_is_refused(terminal: Terminal, b
 def test_other_brokers_of_the_same_cluster_continue(
     terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, is_held: bool
 ) -> None:
-    """Where the last ones were, once no process relays to them; the audit log has the new list."""
     bench.issue()
     lease = lease_of(bench)
     lease.advance(0, 1)
@@ -265,7 +257,6 @@ def test_new_and_moved_relays_are_in_the_audit_log(
 
 
 def test_relays_are_listed(terminal: Terminal, bench: LedgerBench) -> None:
-    """As a table and as JSON."""
     assert terminal.ledger("relays").out == "there are no relays\n"
     bench.issue()
     lease_of(bench).record_failure("no answer in time")

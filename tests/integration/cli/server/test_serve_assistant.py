@@ -26,12 +26,10 @@ COMMAND = (sys.executable, "-c", "from api.cli.entry import main; main()", "mcp"
 
 
 def variables(bench: LedgerBench, folder: Path) -> dict[str, str]:
-    """The environment of a client that starts the command."""
     return {**os.environ, **environment(settings_for(bench.database_url), folder, NO_STREAM)}
 
 
 def connect_with(bench: LedgerBench, folder: Path, scopes: frozenset[Scope], role: Role | None = None) -> Connect:
-    """Connections with a new key of a role, or of some scopes."""
     audit_log = AuditLog(bench.storage, OPERATOR, bench.storage.recorder.clock.now(), uuid4)
     request = ApiKeyRequest("assistant", role, () if role else tuple(scopes), None)
     secret = create_api_key(audit_log, request, uuid4())
@@ -60,7 +58,7 @@ def test_each_key_has_the_tools_of_its_scopes_over_stdio(bench: LedgerBench, tmp
 
 
 def test_question_of_the_operator_is_answered_and_recorded(bench: LedgerBench, tmp_path: Path) -> None:
-    """Without a key: as other commands, by the keys of the ledger on this machine."""
+    """Without a key: by the keys of the ledger on this machine."""
     code = bench.issue()
 
     answer = ask(over_stdio(*COMMAND, environment=variables(bench, tmp_path)), "find", text=code)

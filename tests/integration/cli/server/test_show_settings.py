@@ -32,14 +32,12 @@ def terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Cap
 
 
 def rows(result: CommandResult) -> dict[str, dict[str, Any]]:
-    """Settings by name."""
     return {row["name"]: row for row in result.json["settings"]}
 
 
 def test_settings_shows_each_value_with_its_source_and_meaning(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Default, environment, or the file that sets it; the environment takes precedence."""
     (tmp_path / "more.env").write_text("LEDGER_LEASE_S=75\nLEDGER_SWEEP_S=9\n")
     monkeypatch.setenv("LEDGER_SECRETS_FILE", str(tmp_path / "more.env"))
     monkeypatch.setenv("LEDGER_SWEEP_S", "4.5")
@@ -125,7 +123,7 @@ def test_settings_names_the_files_of_a_running_stack(
 def test_settings_shows_everything_although_a_value_is_missing_or_malformed(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then it is needed most; one sentence for each value that some component refuses."""
+    """Then it is needed most."""
     monkeypatch.delenv("DATABASE_URL")
     monkeypatch.setenv("LEDGER_SEND_CONCURRENCY", "many")
     monkeypatch.setenv("LEDGER_TRUSTED_PROXIES", "nginx")
@@ -188,7 +186,6 @@ BAD_LINES = [
 def test_settings_checks_a_file_before_it_is_applied(
     terminal: Terminal, tmp_path: Path, content: bytes, problems: list[str], notes: list[str]
 ) -> None:
-    """One sentence for each fault; a harmless one does not change the exit code, and the file stays as it is."""
     file = tmp_path / "new.env"
     file.write_bytes(content)
 
@@ -213,7 +210,6 @@ def test_settings_shows_the_values_that_a_file_would_give(terminal: Terminal, mo
 
 
 def test_settings_reports_a_file_that_cannot_be_read(terminal: Terminal, tmp_path: Path) -> None:
-    """In one sentence, as usage."""
     result = terminal.ledger("settings", str(tmp_path / "none.env"))
 
     assert (result.status, result.out) == (ExitCode.USAGE, "")

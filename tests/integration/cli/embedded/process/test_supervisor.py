@@ -32,7 +32,6 @@ def pids(log: Path) -> list[int]:
 
 
 def all_gone(process_ids: list[int]) -> bool:
-    """Whether none of the processes runs any more."""
     return not any(is_running(pid) for pid in process_ids)
 
 
@@ -96,7 +95,6 @@ def test_death_of_a_program_wakes_the_supervisor(tmp_path: Path) -> None:
 
 
 def test_failed_start_ends_the_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Immediately too, with the error of the start."""
     is_waiting = threading.Event()
 
     def tick(_: Supervisor) -> float:
@@ -113,7 +111,6 @@ def test_failed_start_ends_the_supervisor(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_program_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> None:
-    """A program that ignores its stop signal gets as long as it may take and no longer."""
     command = ("/bin/sh", "-c", 'trap "" TERM; echo $$; while :; do sleep 1; done')
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(Program("stubborn", command, dict(os.environ), stop_s_max=0.3))
@@ -124,13 +121,11 @@ def test_program_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> None:
 
 
 def test_missing_program_is_refused_in_one_line(tmp_path: Path) -> None:
-    """The sentence names the program and what helps."""
     with Supervisor(tmp_path) as supervisor, pytest.raises(StackError, match=r"/nowhere/x cannot be run .*make setup"):
         supervisor.start(Program("x", ("/nowhere/x",), {}, cwd=tmp_path))
 
 
 def test_log_of_the_former_run_is_kept(tmp_path: Path) -> None:
-    """A start begins a new log and leaves one old one."""
     (tmp_path / "x.log").write_text("earlier\n")
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(Program("x", ("/bin/sh", "-c", "echo now; sleep 60"), dict(os.environ)))
@@ -181,7 +176,6 @@ def test_killed_watchdog_is_replaced(tmp_path: Path) -> None:
 
 
 def test_large_log_is_rotated_while_its_program_writes(tmp_path: Path) -> None:
-    """What was there is kept in NAME.log.1, what comes goes to NAME.log."""
     command = ("/bin/sh", "-c", 'echo a long first line; read -r _ < "$1"; echo more; sleep 60', "sh")
     gate = tmp_path / "gate"
     os.mkfifo(gate)

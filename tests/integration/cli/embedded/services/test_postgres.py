@@ -58,7 +58,6 @@ def test_postgres_runs_in_a_folder_of_mode_700(tmp_path: Path) -> None:
 
 
 def test_postgres_runs_in_a_folder_of_mode_755(open_folder: Path) -> None:
-    """Its data is closed to others, who can't connect without the password either."""
     with postgres_server(open_folder) as url:
         with psycopg.connect(url) as conn:
             assert conn.execute("SELECT 1").fetchall() == [(1,)]
@@ -91,7 +90,6 @@ def test_orphaned_postgres_is_ended_before_the_start(tmp_path: Path) -> None:
 
 
 def test_data_without_a_server_of_their_version_are_refused(tmp_path: Path) -> None:
-    """The sentence names the version and what to install."""
     postgres.prepare_postgres(tmp_path, find_free_port(), "x")
     (tmp_path / "postgres" / "PG_VERSION").write_text("14\n")
 
@@ -115,7 +113,6 @@ def test_data_keep_the_postgres_version_that_created_them(
 
 
 def test_ordinary_user_runs_postgres_without_launcher(open_folder: Path) -> None:
-    """Run as a user that is not root, everything belongs to that user and no launcher is needed."""
     account = choose_account(open_folder / "postgres", Path(sys.executable))
     folder = open_folder / "own"
     folder.mkdir()
@@ -180,7 +177,6 @@ def test_root_uses_a_capability_if_namespaces_are_forbidden(open_folder: Path, m
 def test_root_without_any_account_for_postgres_is_refused_in_one_line(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither account nor namespace: the sentence names two remedies."""
     monkeypatch.setattr(os_accounts, "_can_run", lambda *_arguments: False)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
 
@@ -189,7 +185,6 @@ def test_root_without_any_account_for_postgres_is_refused_in_one_line(
 
 
 def test_data_of_another_user_are_refused(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ordinary user can't run PostgreSQL on what belongs to another."""
     (open_folder / "postgres").mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
 
@@ -198,7 +193,6 @@ def test_data_of_another_user_are_refused(open_folder: Path, monkeypatch: pytest
 
 
 def test_valkey_keeps_its_data_and_never_evicts(tmp_path: Path) -> None:
-    """A second start has what was written before; a full server refuses rather than forgets."""
     with valkey_server(tmp_path) as url, Redis.from_url(url, decode_responses=True) as client:
         client.set("kept", "yes")
         policy = client.config_get("maxmemory-policy")
@@ -242,7 +236,6 @@ def test_valkey_answers_only_clients_that_know_the_password(tmp_path: Path) -> N
 
 
 def test_killed_valkey_restarts_on_the_same_port(tmp_path: Path) -> None:
-    """Anyone who knows its address reaches it again."""
     server = valkey.prepare_valkey(tmp_path, find_free_port(), PASSWORD)
     with Supervisor(tmp_path / "logs") as supervisor:
         supervisor.start(server.program)

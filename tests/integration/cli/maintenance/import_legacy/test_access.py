@@ -29,7 +29,6 @@ STRANGER = "wang.fang@example.com"
 
 
 def ago(**time: float) -> str:
-    """A time as the legacy system keeps it."""
     return f"{datetime.now(UTC) - timedelta(**time):%Y-%m-%d %H:%M:%S}"
 
 
@@ -57,7 +56,6 @@ def due(bench: LedgerBench) -> list[UUID]:
 
 
 def test_access_that_ended_before_the_import_is_closed_without_email(imports: Import, bench: LedgerBench) -> None:
-    """No worker finds anything to announce, to remove or to write; the history says why."""
     document = imports(*legacy_accesses())
 
     assert (document["ended"], document["emails"], document["imported"]) == (3, 0, 7)
@@ -87,7 +85,6 @@ def test_marks_that_passed_before_the_import_are_not_announced(imports: Import, 
 
 @pytest.mark.parametrize("apply", [False, True])
 def test_notify_ended_writes_to_people_whose_access_ended(imports: Import, bench: LedgerBench, apply: bool) -> None:
-    """To as many as the report says, in the dry run as well."""
     document = imports(*legacy_accesses(), "--notify-ended", apply=apply)
     due_ids = due(bench)
 
@@ -101,7 +98,6 @@ def test_notify_ended_writes_to_people_whose_access_ended(imports: Import, bench
 
 
 def test_dry_run_says_how_many_people_get_an_email(tmp_path: Path, terminal: Terminal) -> None:
-    """Whether they are written to or not."""
     dsn = old.sqlite(tmp_path / "old.db", *legacy_accesses())
 
     quiet = terminal.ledger("import-legacy", "--dsn", dsn).out
@@ -125,7 +121,7 @@ BOUND_RECORDS = [
 
 
 def test_binding_without_an_invitation_is_dropped_and_reported(imports: Import, bench: LedgerBench) -> None:
-    """A failed first use binds nothing; each such code is named, with their number."""
+    """A failed first use binds nothing."""
     document = imports(BOUND, BOUND_RECORDS)
     named = [finding["code"] for finding in document["findings"] if finding["kind"] == "binding_dropped"]
 

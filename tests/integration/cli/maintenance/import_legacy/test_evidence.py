@@ -17,12 +17,10 @@ PERSON = "li.wei@example.com"
 
 
 def history(terminal: Terminal, code: str) -> Any:  # noqa: ANN401 - whatever the document holds
-    """The statement of one code."""
     return terminal.ledger("history", code, "--json").json
 
 
 def sentences(document: dict[str, Any], kind: str) -> list[tuple[str, str]]:
-    """Code and words of the findings of one kind."""
     return [(finding["code"], finding["sentence"]) for finding in document["findings"] if finding["kind"] == kind]
 
 
@@ -60,7 +58,6 @@ def test_import_counts_unknown_statuses_as_opening_balance(
 
 
 def test_report_names_each_unknown_status_with_its_number(tmp_path: Path, terminal: Terminal) -> None:
-    """In the terminal too, and a word that holds markup or an escape is shown as it is."""
     records = [old.record(nth, "UNKNOWN1", status=word) for nth, word in enumerate(("[/x]", "[/x]", "a\x1b[31mb"), 1)]
     command_result = terminal.ledger(
         "import-legacy", "--dsn", old.sqlite(tmp_path / "old.db", [old.code(1, "UNKNOWN1", used_count=3)], records)
@@ -73,7 +70,6 @@ def test_report_names_each_unknown_status_with_its_number(tmp_path: Path, termin
 
 
 def test_docs_name_every_status_of_the_legacy_system() -> None:
-    """One table says what each of them means here, and none more."""
     page = (Path(__file__).parents[5] / "docs/how-to/migrate-from-a-counter.md").read_text("utf-8")
     rows = re.findall(r"^\| `(invite_records|redeem_codes|invite_queue)` \| `(\w+)` \| (.+?) \|$", page, re.MULTILINE)
     statuses = {("invite_records", word, meaning.words) for word, meaning in RECORD_STATUSES.items()}
@@ -163,7 +159,6 @@ def test_negative_counter_is_weighed_by_the_records_and_noted(
 def test_extreme_numbers_and_times_do_not_stop_an_import(
     imports: Import, bench: LedgerBench, terminal: Terminal
 ) -> None:
-    """What is imported can be listed, read and redeemed; what is not is named."""
     codes = [
         old.code(1, "DAYS1", validity_days=10**9, used_count=1, bound_email=PERSON),
         old.code(2, "NEVER1", expires_at="9999-12-31 23:59:59"),
@@ -184,7 +179,7 @@ def test_extreme_numbers_and_times_do_not_stop_an_import(
 def test_moves_are_bounded_as_in_the_legacy_system_unless_taken_as_recorded(
     imports: Import, bench: LedgerBench
 ) -> None:
-    """It permits one move whatever a record says; the report says how many codes say more."""
+    """It permits one move whatever a record says."""
     limits = {"LIMIT3": 3, "LIMIT1": 1, "LIMIT0": 0, "USUAL1": None}
 
     def codes(suffix: str) -> list[old.Row]:
@@ -200,7 +195,6 @@ def test_moves_are_bounded_as_in_the_legacy_system_unless_taken_as_recorded(
 
 
 def test_people_in_the_legacy_queue_are_reported_and_not_written_to(imports: Import, bench: LedgerBench) -> None:
-    """Those who wait for a seat are counted; the import sends them nothing."""
     statuses = ["waiting"] * 3 + ["WAITING", "pending", "processing", "success", "failed", "parked"]
     queue = [old.queued(nth, "WAITS1", status) for nth, status in enumerate(statuses, 1)]
     document = imports([old.code(1, "WAITS1")], [], queue=[*queue, old.queued(99, None, created_at="soon")])
@@ -214,7 +208,6 @@ def test_people_in_the_legacy_queue_are_reported_and_not_written_to(imports: Imp
 
 
 def test_report_names_every_class_with_its_number(tmp_path: Path, terminal: Terminal) -> None:
-    """Also those of which there are none, in the terminal and in JSON; each row that is left out is named."""
     count = min(30, LISTED_PER_KIND_MAX)
     codes = [old.code(nth, f"SAME{'-' * nth}", used_count=0) for nth in range(1, count + 1)]
     dsn = old.sqlite(tmp_path / "old.db", codes, [old.record(1, "NEVER")])

@@ -66,7 +66,6 @@ EXPECTED = {
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def dsn(request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str) -> Any:  # noqa: ANN401 - a fixture that gives str
-    """The same old system on both servers."""
     if request.param == "sqlite":
         yield old.sqlite(tmp_path / "old.db", CODES, RECORDS, GROUPS)
         return
@@ -77,12 +76,10 @@ def dsn(request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str) -> An
 
 
 def counts(document: dict[str, Any]) -> dict[str, Any]:
-    """The numbers of a report."""
     return {name: document[name] for name in EXPECTED}
 
 
 def test_dry_run_reports_and_changes_nothing(dsn: str, bench: LedgerBench, terminal: Terminal) -> None:
-    """Everything there is to find is found, in words, and neither database is touched."""
     command_result = terminal.ledger("import-legacy", "--dsn", dsn)
     document = terminal.ledger("import-legacy", "--dsn", dsn, "--json").json
 
@@ -94,7 +91,6 @@ def test_dry_run_reports_and_changes_nothing(dsn: str, bench: LedgerBench, termi
 
 
 def test_second_legacy_import_adds_nothing(dsn: str, bench: LedgerBench, terminal: Terminal) -> None:
-    """Facts have their original times, the second run changes nothing, and every number can be recomputed."""
     first = terminal.ledger("import-legacy", "--dsn", dsn, "--apply", "--json").json
     second = terminal.ledger("import-legacy", "--dsn", dsn, "--apply", "--json").json
 
@@ -138,7 +134,7 @@ def test_second_legacy_import_adds_nothing(dsn: str, bench: LedgerBench, termina
 
 
 def test_legacy_codes_can_be_redeemed(tmp_path: Path, bench: LedgerBench, terminal: Terminal) -> None:
-    """The incident's code works again; a bound one is its owner's, who may continue; a used-up one says so."""
+    """The incident's code works again; a bound one is its owner's."""
     dsn = old.sqlite(tmp_path / "old.db", CODES, RECORDS, GROUPS)
     terminal.ledger("import-legacy", "--dsn", dsn, "--apply")
 
@@ -148,7 +144,6 @@ def test_legacy_codes_can_be_redeemed(tmp_path: Path, bench: LedgerBench, termin
 
 
 def test_legacy_database_is_only_read(tmp_path: Path, terminal: Terminal) -> None:
-    """Not one byte of the file changes, and none appears next to it."""
     (tmp_path / "old").mkdir()
     dsn = old.sqlite(tmp_path / "old" / "old.db", CODES, RECORDS)
     before = hashlib.sha256((tmp_path / "old" / "old.db").read_bytes()).digest()
@@ -189,7 +184,6 @@ def test_legacy_database_with_fewer_columns_is_imported(tmp_path: Path, terminal
     ],
 )
 def test_wrong_dsn_ends_in_one_line(dsn: str, status: int, words: str, terminal: Terminal) -> None:
-    """Where and what to do, and no trace."""
     ended = terminal.ledger("import-legacy", "--dsn", dsn)
 
     assert ended.status == status
@@ -198,7 +192,6 @@ def test_wrong_dsn_ends_in_one_line(dsn: str, status: int, words: str, terminal:
 
 
 def test_database_without_legacy_tables_is_refused(tmp_path: Path, terminal: Terminal) -> None:
-    """A file without the tables is named as such, one that is no database too."""
     sqlite3.connect(tmp_path / "empty.db").close()
     (tmp_path / "text.db").write_text("no database at all, only words in a row " * 100, "utf-8")
 
@@ -207,7 +200,6 @@ def test_database_without_legacy_tables_is_refused(tmp_path: Path, terminal: Ter
 
 
 def test_report_is_written_to_a_file(tmp_path: Path, terminal: Terminal) -> None:
-    """CSV without formulas, and HTML that escapes what the old system held."""
     codes = [*CODES, old.code(20, "=cmd|'x'!A1", used_count=1), old.code(21, "<script>", used_count=1)]
     dsn = old.sqlite(tmp_path / "old.db", codes, RECORDS)
     for suffix in ("csv", "html", "txt"):
@@ -226,7 +218,6 @@ def test_report_is_written_to_a_file(tmp_path: Path, terminal: Terminal) -> None
 def test_interrupted_legacy_import_resumes(
     tmp_path: Path, bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whole batches stay; the next run takes the rest, and nothing twice."""
     codes = [old.code(number, f"CODE{number:04}", used_count=1) for number in range(1, 26)]
     dsn = old.sqlite(tmp_path / "old.db", codes, [old.record(number, f"CODE{number:04}") for number in range(1, 26)])
     monkeypatch.setattr("api.legacy_import.importer.BATCH", 10)
@@ -252,7 +243,6 @@ def test_interrupted_legacy_import_resumes(
 
 
 def test_history_names_the_legacy_system_that_was_imported(dsn: str, bench: LedgerBench, terminal: Terminal) -> None:
-    """By the name that the operator gives; a text that is not a name is refused before anything is read."""
     refused = terminal.ledger("import-legacy", "--dsn", dsn, "--apply", "--source", "Li Wei <a@example.com>")
     imported = terminal.ledger("import-legacy", "--dsn", dsn, "--apply", "--source", "shop-2019")
 
