@@ -16,8 +16,8 @@ from domain.ports import Rejected
 from projections.repositories.webhook_endpoints import WebhookEndpointRepository
 from projections.work_queue.due_reservations import GRACE_S
 from projections.work_queue.outbox import BUSY_S
+from tests.integration.workers.sending.access_rig import AccessRig
 from tests.integration.workers.sending.hand_out_rig import HandOutRig
-from tests.integration.workers.sending.test_removals import AccessRig
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for

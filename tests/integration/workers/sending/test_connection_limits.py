@@ -7,21 +7,16 @@ from uuid import UUID
 
 import pytest
 
-from domain.judgment import NOTICE
 from projections.storage.bootstrap import LedgerStore
-from projections.work_queue.outbox import PUT_OFF, OutboxRows
-from tests.integration.workers.sending.test_delivery_steps import later
 from tests.integration.workers.sending.test_invitations import reserved, statuses
 from tests.support.channel_builders import MAIL_FROM
-from tests.support.fake_channel import FakeChannel
-from tests.support.ledger.ledger_bench import LedgerBench, done
+from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.settings import settings_for
 from tests.support.servers.mail_server import MailServer, ReplyWith
 from tests.support.waiting import wait_for
 from workers.channels.default_channel import open_channel, open_pool
 from workers.sending.delivery_steps import DeliverySteps
 from workers.sending.invitations import InvitationBatchSender
-from workers.sending.notices import NoticeSender
 
 CONCURRENCY = 16
 PROCESSES = 2
@@ -115,24 +110,3 @@ def test_invitations_leaves_a_message_due_while_the_server_lets_no_connection_in
     assert bench.rows("SELECT count(*) FROM ledger_events WHERE topic = 'InviteAttempted:1'") == [(begun,)]
     assert statuses(bench) == {"live": 40}
     assert attempts(bench) == {0}
-
-
-def test_notice_keeps_its_attempts_when_no_connection_is_let_in(
-    bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is deferred, however often, and sent once the server lets us in."""
-    [reservation_id] = reserved(bench, 1)
-    later(bench, monkeypatch, 1801)
-    done(bench.settle(reservation_id))
-    channel = FakeChannel()
-    with MailServer() as server:
-        server.at("banner", ReplyWith(421, "too many connections"))
-        for _ in range(NOTICE.attempts_max + 1):
-            mail = open_channel(server.url, mail_from=MAIL_FROM, timeout_s=60.0)
-            NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, mail).run()
-            assert bench.rows("SELECT outcome, attempts FROM outbox") == [(PUT_OFF, 0)]
-            later(bench, monkeypatch, 61)
-
-    NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
-
-    assert len(channel.sent) == 1

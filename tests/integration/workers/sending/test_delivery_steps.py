@@ -73,28 +73,6 @@ def test_message_goes_to_the_typed_address(bench: LedgerBench, steps: DeliverySt
     assert kinds(bench) == ["UseReserved", "InviteAttempted", "InviteSent"]
 
 
-def test_message_delivered_twice_sends_once(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """Doubles are harmless."""
-    channel = ScriptedChannel()
-    reservation_id = reserved(bench)
-
-    words = [deliver(steps, reservation_id, channel, f"t{number}") for number in range(3)]
-
-    assert words == ["sent", "idle", "idle"]
-    assert len(channel.messages) == 1
-
-
-def test_copy_of_a_message_does_not_take_over_a_lease(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """A copy has the same task id and may come to the same worker; what the first run sent is not sent again."""
-    channel = ScriptedChannel()
-    reservation_id = reserved(bench)
-    claimed = claim(steps, [reservation_id], channel.name, "t1")
-    assert [steps.send(delivery, channel) for delivery in claimed] == [SENT]
-
-    assert deliver(steps, reservation_id, channel, "t1") == "idle"
-    assert len(channel.messages) == 1
-
-
 def test_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Deciding it again finds the lease that it committed itself."""
     reservation_id = reserved(bench)
@@ -105,16 +83,6 @@ def test_claim_whose_answer_was_lost_is_still_its_own(bench: LedgerBench, steps:
 
     assert len(claim(replace(steps, execute=execute), [reservation_id], "scripted", "t1")) == 1
     assert kinds(bench) == ["UseReserved", "InviteAttempted"]
-
-
-def test_claimed_message_is_not_sent_once_its_lease_is_over(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """The process stood still: since then the use may have been refunded, and another person invited."""
-    channel = ScriptedChannel()
-    (claimed,) = claim(steps, [reserved(bench)], channel.name, "t1")
-
-    outcome = replace(steps, now=lambda: claimed.lease.until).send(claimed, channel)
-
-    assert (type(outcome), channel.messages) == (Rejected, [])
 
 
 def test_reservation_is_not_sent_while_it_waits_for_a_removal(bench: LedgerBench, steps: DeliverySteps) -> None:
@@ -142,18 +110,6 @@ def test_refused_address_is_refunded_and_the_reply_is_encrypted(bench: LedgerBen
     (text_id,) = bench.rows("SELECT text_id FROM private_texts")[0]
     assert kinds(bench)[-2:] == ["InviteFailed", "UseRefunded"]
     assert bench.reader.find_private_text(text_id) == "no such user"
-
-
-def test_retry_is_the_same_message(bench: LedgerBench, steps: DeliverySteps, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After an unknown the same delivery is sent again: equal to the last field."""
-    channel = ScriptedChannel(OutcomeUnknown(server="mx:25", cause="timeout"))
-    reservation_id = reserved(bench)
-    deliver(steps, reservation_id, channel, "t1")
-    assert deliver(steps, reservation_id, channel, "t2") == "idle"
-    later(bench, monkeypatch, 30)
-
-    assert deliver(steps, reservation_id, channel, "t3") == "sent"
-    assert channel.messages[0] == channel.messages[1]
 
 
 def test_notice_follows_a_refund_once(bench: LedgerBench, steps: DeliverySteps) -> None:
@@ -187,19 +143,6 @@ def test_no_notice_says_that_nothing_was_used_of_a_use_that_was_retaken(
     assert bench.rows("SELECT outcome, due_at FROM outbox") == [("not_needed", None)]
 
 
-def test_run_of_notices_ends_on_request(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """A mail server that stalls keeps no sweep for long, and what the sweep did not begin stays unclaimed."""
-    for person in ("a", "b", "c"):
-        deliver(steps, reserved(bench, f"{person}@example.com"), ScriptedChannel(TOO_BIG), "t1")
-    channel = ScriptedChannel()
-
-    sender = NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel)
-    sent_count = sender.run(lambda: len(channel.messages) == 2)
-
-    assert (sent_count, len(channel.messages)) == (2, 2)
-    assert bench.rows("SELECT count(*) FROM outbox WHERE due_at <= now() AND attempts = 0") == [(1,)]
-
-
 def test_notices_take_no_process_from_invitations_that_wait(bench: LedgerBench) -> None:
     """Refunds for want of a process would make notices, and those more refunds."""
     counts = []
@@ -208,27 +151,6 @@ def test_notices_take_no_process_from_invitations_that_wait(bench: LedgerBench) 
         counts.append(invitations_are_backed_up(bench.storage, bench.context().now + timedelta(seconds=seconds)))
 
     assert counts == [False, True]
-
-
-def test_notice_with_an_unknown_outcome_is_not_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """Two notices would worry more than a lost one."""
-    channel = ScriptedChannel(TOO_BIG, OutcomeUnknown(server="mx:25", cause="timeout"))
-    deliver(steps, reserved(bench), channel, "t1")
-
-    NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
-
-    assert bench.rows("SELECT outcome, due_at FROM outbox") == [("unknown", None)]
-
-
-def test_notice_that_definitely_failed_is_sent_again(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """A busy mail server gets it later."""
-    busy = Rejected(server="mx:25", reason="temporary", final=False)
-    channel = ScriptedChannel(TOO_BIG, busy)
-    deliver(steps, reserved(bench), channel, "t1")
-
-    NoticeSender(OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel).run()
-
-    assert bench.rows("SELECT outcome, due_at > now() FROM outbox") == [("failed", True)]
 
 
 def later(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:

@@ -12,8 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from domain.commands.code.issue import IssueCode
-from domain.judgment import NOTICE
-from domain.ports import Channel, OutboundMessage, OutcomeUnknown
+from domain.ports import Channel, OutboundMessage
 from domain.values.identifiers import generate_code
 from projections.work_queue.outbox import OutboxRows
 from tests.integration.workers.sending.test_delivery_steps import TOO_BIG, ScriptedChannel, later
@@ -296,22 +295,6 @@ def test_notice_that_its_system_does_not_take_is_no_mail_either(
     assert house.post.sent == []
 
 
-def test_notice_is_posted_again_at_the_time_that_its_system_asks_for(
-    house: GroupRig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As docs/how-to/external-system.md says; each such response is one of its attempts."""
-    given_back(house, 1)
-    house.system.then(ScriptedReply(503, headers={"Retry-After": "3600"}))
-    assert house.notices() == [("deferred", True)]
-
-    later(house.bench, monkeypatch, 3590)
-    assert house.notices() == [("deferred", True)]
-    assert len(house.system.received) == 1
-    later(house.bench, monkeypatch, 20)
-    assert house.notices() == [("sent", None)]
-    assert house.bench.rows("SELECT attempts FROM outbox") == [(2,)]
-
-
 def test_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None:
     """One waits for it; the others are deferred while it rests, and the next group's go out in the same round."""
     house.system.always = ScriptedReply(first=house.system.hang)
@@ -323,33 +306,3 @@ def test_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None:
 
     assert notices == [("failed", True), ("put_off", True), ("put_off", True), ("sent", None)]
     assert (len(house.system.received), house.post.sent) == (1, [mailed])
-
-
-def test_deferred_notice_spends_no_attempt(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However often that was: it has all its attempts when the system is back."""
-    house.system.always = ScriptedReply(first=house.system.hang)
-    house.own = replace(house.own, http=PinnedHttpClient(LOOPBACK, 1.0))
-    given_back(house, 2)
-    assert house.notices() == [("failed", True), ("put_off", True)]
-
-    for _ in range(NOTICE.attempts_max + 1):
-        later(house.bench, monkeypatch, 61)
-        assert house.notices() == [("put_off", True), ("put_off", True)]
-
-    assert house.bench.rows("SELECT attempts FROM outbox ORDER BY attempts") == [(0,), (1,)]
-    house.system.always, house.cooldowns = ScriptedReply(204), Cooldowns()
-    later(house.bench, monkeypatch, 61)
-    assert house.notices() == [("sent", None), ("sent", None)]
-
-
-def test_notice_is_not_deferred_without_end(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a day it is dropped, which its outcome says."""
-    given_back(house, 1)
-    house.cooldowns.record(GROUP, OutcomeUnknown(server="hooks.example.com", cause="timeout"))
-    assert house.notices() == [("put_off", True)]
-
-    assert NOTICE.connection_max is not None
-    later(house.bench, monkeypatch, NOTICE.connection_max.total_seconds())
-
-    assert house.notices() == [("put_off", None)]
-    assert house.system.received == []

@@ -7,10 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from uuid import UUID, uuid4
 
-import pytest
-
 from domain.command_bus import Command
-from domain.commands.delivery.claim_attempt import ClaimAttempt
 from domain.events.reservation import InviteSent
 from domain.ports import Accepted, OutboundMessage, Outcome, Removal, RemovalOutcome
 from domain.results import CommandResult
@@ -187,17 +184,6 @@ def test_outcomes_outlast_a_restart_of_the_database(bench: LedgerBench, steps: D
 
     assert len(post.sent) == CONCURRENCY
     assert statuses(bench) == {"sent": CONCURRENCY, "live": 12 - CONCURRENCY}
-
-
-@pytest.mark.parametrize("turns", [0, 1])
-def test_nothing_is_claimed_after_the_end_of_the_time(bench: LedgerBench, steps: DeliverySteps, turns: int) -> None:
-    """What is left then is still due, and the sweep's; what was claimed is sent and recorded."""
-    ids, post, commits = reserved(bench, 12), Post(), Commits(steps)
-    work(commits.steps, post, ids, lambda: len(commits.calls) >= turns)
-
-    claims = [command for call in commits.calls for command in call if isinstance(command, ClaimAttempt)]
-    assert len(claims) == turns * CONCURRENCY
-    assert statuses(bench).get("sent", 0) == turns * CONCURRENCY
 
 
 def test_wait_for_any_returns_finished_and_pending_futures() -> None:

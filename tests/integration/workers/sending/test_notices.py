@@ -126,28 +126,6 @@ def test_notice_that_was_written_while_the_clock_was_ahead_waits_no_hour(
     assert outbox.take(real) is not None
 
 
-@pytest.mark.parametrize("is_put_off", [False, True], ids=["closed", "put-off"])
-def test_worker_that_lost_its_lease_changes_nothing(bench: LedgerBench, steps: DeliverySteps, is_put_off: bool) -> None:
-    """The worker that leased the notice since then has it: it is neither ended, nor due before that lease ends."""
-    now, code_and_id = bench.storage.recorder.clock.now(), redeemed(bench)
-    deliver(steps, code_and_id[1], ScriptedChannel(), "t1")
-    done(bench.run(correction(bench, *code_and_id, "person")))
-    outbox = OutboxRows(bench.storage)
-    lost, leased = (outbox.take(now + timedelta(minutes=minutes)) for minutes in (1, 3))
-    assert lost is not None
-    assert leased is not None
-
-    if is_put_off:
-        outbox.put_off(lost, now)
-    else:
-        outbox.close(lost, None, "sent")
-
-    expected = (leased.leased_until, leased.leased_until, 2, None)
-    assert bench.rows("SELECT due_at, leased_until, attempts, outcome FROM outbox") == [expected]
-    outbox.close(leased, None, "sent")
-    assert bench.rows("SELECT due_at, outcome FROM outbox") == [(None, "sent")]
-
-
 @pytest.mark.parametrize(("lost", "expected"), [(NOTICE.attempts_max - 1, "sent"), (NOTICE.attempts_max, "unknown")])
 def test_notice_whose_workers_all_ended_is_unknown_after_the_last_attempt(
     bench: LedgerBench, steps: DeliverySteps, lost: int, expected: str

@@ -1,67 +1,23 @@
 """Reminders of unaccepted invitations over a real ledger: one each, when they are due, and to those who want them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from msgspec.structs import replace
 
-from domain.commands.campaign.manage_campaign import ChangeCampaignTerms, EndCampaign
-from domain.commands.delivery.accept_invite import AcceptInvite
+from domain.commands.campaign.manage_campaign import EndCampaign
 from domain.commands.reservation.refund import RefundReservation
-from domain.ports import Language, OutboundMessage, Outcome, OutcomeUnknown, Rejected
+from domain.ports import Language
 from domain.results import CampaignResult
 from projections.privacy.erasure import PersonEraser
 from projections.privacy.opt_outs import OptOutRepository
-from projections.work_queue.outbox import LEASE_S, DueNotice, OutboxRows
-from tests.integration.workers.sending.test_removals import AccessRig, replace_context
+from tests.integration.workers.sending.access_rig import REMIND_DAYS, SECOND, UNTIL_DUE, VALIDITY_DAYS, ReminderRig
 from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, correction, done
 from workers.channels.mail_message import message_bytes, render_parts
 from workers.sending.delivery_steps import DeliverySteps
-
-REMIND_DAYS, VALIDITY_DAYS = 5, 30
-SECOND = timedelta(seconds=1)
-UNTIL_DUE = timedelta(days=VALIDITY_DAYS - REMIND_DAYS)
-
-
-@dataclass
-class ReminderRig(AccessRig):
-    """A ledger with a campaign that reminds."""
-
-    campaign_id: UUID = field(kw_only=True)
-
-    def invite(self, email: str = "li.wei@example.com", language: Language = "en") -> UUID:
-        """Send an invitation of a code of the campaign; its reservation's id."""
-        code = self.issue(VALIDITY_DAYS, campaign_id=self.campaign_id)
-        command = replace(self.bench.reserve(code, email), language=language, context=self.context("person"))
-        reservation_id = done(self.bench.run(command)).require_reservation().reservation_id
-        self.send(reservation_id)
-        return reservation_id
-
-    def accept(self, reservation_id: UUID) -> None:
-        """The recipient accepts."""
-        context = self.context("person")
-        done(self.bench.run(AcceptInvite(context=context, reservation_id=reservation_id, delivery=1, case_id=uuid4())))
-
-    def change_terms(self, **changes: object) -> None:
-        """Staff change the campaign."""
-        command = ChangeCampaignTerms(context=self.context("operator"), campaign_id=self.campaign_id, changes=changes)
-        assert isinstance(self.bench.storage.ledger.execute_one(command), CampaignResult)
-
-    def sweep(self) -> list[UUID]:
-        """Do what is due and send what waits; the reservations whose recipients were reminded so far."""
-        self.clean_up()
-        self.post()
-        return [each.reservation_id for each in self.channel.sent if each.template == "invite_reminder"]
-
-    def outcome(self, reservation_id: UUID) -> str | None:
-        """The outcome of a reminder that is in the outbox."""
-        statement = "SELECT outcome FROM outbox WHERE template = 'invite_reminder' AND reservation_id = %s"
-        ((outcome,),) = self.bench.rows(statement, reservation_id)
-        return None if outcome is None else str(outcome)
 
 
 @pytest.fixture
@@ -128,7 +84,7 @@ def _refund(house: ReminderRig, reservation_id: UUID) -> None:
 
 def _correct(house: ReminderRig, reservation_id: UUID) -> None:
     command = correction(house.bench, reservation_id, "right@example.com")
-    done(house.bench.run(replace_context(command, house.context("staff"))))
+    done(house.bench.run(replace(command, context=house.context("staff"))))
 
 
 def _bounce(house: ReminderRig, reservation_id: UUID) -> None:
@@ -182,78 +138,6 @@ def test_no_reminder_is_sent_to_those_who_need_or_want_none(
     assert house.outcome(other) == ("not_needed" if obstruct is _stop_reminders else "sent")
     if when == "while_it_waits":
         assert house.outcome(reservation_id) == outcome
-
-
-class DyingOutbox(OutboxRows):
-    """An outbox whose worker is killed instead of storing an outcome."""
-
-    def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
-        """End as a killed worker does."""
-        raise KeyboardInterrupt(notice, due_at, outcome)
-
-
-class DyingChannel(FakeChannel):
-    """A channel whose worker is killed before it sends anything."""
-
-    def send(self, message: OutboundMessage) -> Outcome:
-        """End as a killed worker does."""
-        raise KeyboardInterrupt(message)
-
-
-@pytest.mark.parametrize("failures", [0, 1])
-def test_reminder_that_may_be_sent_is_not_sent_again_when_its_worker_was_killed(
-    house: ReminderRig, failures: int
-) -> None:
-    """Killed between sending and recording, at the first attempt or after a failure; later sweeps send no other."""
-    reservation_id = house.invite()
-    house.now += UNTIL_DUE
-    house.clean_up()
-    house.channel = FakeChannel(*[Rejected(server="mx:25", reason="temporary", final=False)] * failures)
-    for _ in range(failures):
-        house.post()
-        house.now += timedelta(minutes=2)
-    with pytest.raises(KeyboardInterrupt):
-        house.post(DyingOutbox(house.bench.storage))
-    for _ in range(3):
-        house.now += timedelta(seconds=LEASE_S + 1)
-        reminded = house.sweep()
-
-    assert reminded == [reservation_id] * (failures + 1)
-    assert house.outcome(reservation_id) == "unknown"
-
-
-def test_reminder_is_not_sent_when_its_worker_was_killed_before_sending(house: ReminderRig) -> None:
-    """None is better than two: whether it was sent cannot be told apart."""
-    reservation_id, usual = house.invite(), house.channel
-    house.now += UNTIL_DUE
-    house.clean_up()
-    house.channel = DyingChannel()
-    with pytest.raises(KeyboardInterrupt):
-        house.post()
-    house.channel = usual
-    house.now += timedelta(seconds=LEASE_S + 1)
-
-    assert (house.sweep(), house.outcome(reservation_id)) == ([], "unknown")
-
-
-@pytest.mark.parametrize(
-    ("answer", "sent", "outcome"),
-    [
-        (OutcomeUnknown(server="mx:25", cause="timeout"), 1, "unknown"),
-        (Rejected(server="mx:25", reason="temporary", final=False), 2, "sent"),
-    ],
-)
-def test_reminder_is_sent_again_only_after_a_definite_failure(
-    house: ReminderRig, answer: Outcome, sent: int, outcome: str
-) -> None:
-    """Twice at most, and not if the first one may have arrived."""
-    reservation_id = house.invite()
-    house.channel = FakeChannel(answer)
-    house.now += UNTIL_DUE
-    house.sweep()
-    house.now += timedelta(minutes=10)
-
-    assert (len(house.sweep()), house.outcome(reservation_id)) == (sent, outcome)
 
 
 def test_reminder_waits_for_the_end_of_quiet_hours(house: ReminderRig) -> None:

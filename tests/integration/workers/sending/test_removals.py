@@ -1,160 +1,31 @@
 """The end of access over a real ledger: notices, what ends, and what the channel is asked for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
-from domain.commands.access.rebind import RequestRebind
-from domain.commands.code.issue import IssueCode
-from domain.commands.context import CommandContext
-from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.reservation.refund import RefundReservation
 from domain.ports import Rejected, Removal, RemovalOutcome
-from domain.values.identifiers import EmailAddress, generate_code
+from domain.values.identifiers import EmailAddress
 from projections.monitoring.event_counters import update_counters
-from projections.privacy.erasure import PersonEraser
 from projections.privacy.opt_outs import OptOutRepository
-from projections.read_models.campaign_list import CampaignReader
 from projections.work_queue.due_access import DueAccessRows
-from projections.work_queue.outbox import OutboxRows
 from projections.work_queue.retention import prune
+from tests.integration.workers.sending.access_rig import AccessRig
 from tests.integration.workers.sending.test_address_mismatch import swap
 from tests.support.fake_channel import FakeChannel
-from tests.support.ledger.code_terms import make_terms
-from tests.support.ledger.ledger_bench import SENT, LedgerBench, assert_no_drift, correction, done
+from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, correction, done
 from tests.support.servers.databases import execute
 from workers.channels.group_router import Cooldowns
 from workers.channels.mail_message import render_parts
 from workers.manual_reserve import reserve
 from workers.sending.delivery_steps import DeliverySteps
-from workers.sending.notices import NoticeSender, Outbox
-from workers.sending.reminders import ReminderRules
-from workers.sending.removals import AccessExpirer
-
-
-@dataclass
-class AccessRig:
-    """A ledger whose clock a test moves, and its channel."""
-
-    bench: LedgerBench
-    steps: DeliverySteps
-    channel: FakeChannel
-    now: datetime
-    woken: list[UUID] = field(default_factory=list)
-
-    def context(self, actor: Any = "sweep") -> CommandContext:  # noqa: ANN401 - one of the kinds of actors
-        """Who and when."""
-        return CommandContext(now=self.now, actor=actor, actor_id="w1", request_id="t1")
-
-    def issue(self, days: int | None = 30, group: str | None = "red", campaign_id: UUID | None = None) -> str:
-        """A code whose accesses end."""
-        text, code_id, vault = generate_code(self.bench.random_source), uuid4(), self.bench.storage.vault
-        self.bench.run(
-            IssueCode(
-                context=self.context("operator"),
-                code_id=code_id,
-                text=vault.draft_code(text, code_id),
-                terms=make_terms(max_uses=5, validity_days=days, group=group),
-                bound=False,
-                campaign_id=campaign_id,
-            )
-        )
-        return text
-
-    def send(self, reservation_id: UUID, channel: str = "smtp") -> None:
-        """A worker sends it."""
-        self.bench.run(
-            ClaimAttempt(
-                context=self.context("worker"), reservation_id=reservation_id, channel=channel, case_id=uuid4()
-            )
-        )
-        self.bench.run(
-            RecordOutcome(
-                context=self.context("worker"),
-                reservation_id=reservation_id,
-                delivery=1,
-                attempt=1,
-                outcome=SENT,
-                case_id=uuid4(),
-            )
-        )
-
-    def grant_access(self, code: str, email: str = "li.wei@example.com", channel: str = "smtp") -> UUID:
-        """An access; its reservation's id."""
-        command = self.bench.reserve(code, email)
-        reservation_id = (
-            done(self.bench.run(replace_context(command, self.context("person")))).require_reservation().reservation_id
-        )
-        self.send(reservation_id, channel)
-        return reservation_id
-
-    def clean_up(self, channel: Any = None) -> dict[str, int]:  # noqa: ANN401 - a channel or the usual one
-        """One round of the task."""
-        return dict(self.keeper(channel).work(lambda: False))
-
-    def keeper(self, channel: Any = None) -> AccessExpirer:  # noqa: ANN401 - the same
-        """What ends accesses and has them removed."""
-        return AccessExpirer(
-            rows=DueAccessRows(self.bench.storage),
-            execute=self.bench.storage.ledger.execute,
-            addresses=self.bench.reader.find_recipients,
-            message_factory=self.steps.message_factory,
-            channel=channel or self.channel,
-            by_group=lambda _: {"blue": "webhook"},
-            context=self.context,
-            new_id=uuid4,
-            draft_text=self.steps.draft_text,
-            publish=self.woken.extend,
-        )
-
-    def post(self, outbox: Outbox | None = None) -> int:
-        """Send what waits in the outbox, in as many runs as it takes."""
-        steps = replace(self.steps, now=lambda: self.now)
-        storage = self.bench.storage
-        rules = ReminderRules(OptOutRepository(storage), CampaignReader(storage).find_terms_of_code)
-        count = 0
-        while processed := NoticeSender(
-            outbox or OutboxRows(storage), self.bench.reader.find_reservation, steps, self.channel, rules=rules
-        ).run():
-            count += processed
-        return count
-
-    def rebind(self, code: str, group: str = "blue") -> UUID:
-        """The person asks to move."""
-        vault = self.bench.storage.vault
-        command = RequestRebind(
-            context=self.context("person"),
-            code_digests=vault.compute_digests("code", code),
-            recipient=vault.draft_recipient(EmailAddress.parse("li.wei@example.com"), uuid4()),
-            new_reservation_id=uuid4(),
-            group=group,
-            language="en",
-            token_of=self.newest_use(),
-        )
-        return done(self.bench.run(command)).require_reservation().reservation_id
-
-    def newest_use(self) -> UUID:
-        """The newest reservation that is no rebind: its correction token is the one that its person has."""
-        statement = "SELECT reservation_id FROM reservations WHERE kind = 'redeem' ORDER BY reserved_at DESC LIMIT 1"
-        reservation_id: UUID = self.bench.rows(statement)[0][0]
-        return reservation_id
-
-    def kinds(self) -> list[str]:
-        """Events since the first sending."""
-        rows = self.bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id")
-        return [topic.split(":")[0] for (topic,) in rows]
-
-
-def replace_context(command: Any, context: CommandContext) -> Any:  # noqa: ANN401 - a command of any kind
-    """The same command at another time."""
-    return type(command)(**{**{f: getattr(command, f) for f in command.__struct_fields__}, "context": context})
 
 
 @pytest.fixture
@@ -214,24 +85,6 @@ def test_access_is_announced_ended_and_removed(house: AccessRig) -> None:
     assert house.clean_up() == {}
     assert house.kinds()[-5:] == ["ExpiryAnnounced"] * 3 + ["AccessExpired", "AccessRemoved"]
     assert_no_drift(house.bench)
-
-
-def test_erased_recipient_gets_no_email(house: AccessRig) -> None:
-    """Their access ends all the same; the channel gets no address."""
-    reservation_id = house.grant_access(house.issue())
-    recipient_id = house.bench.rows("SELECT recipient_id FROM reservations")[0][0]
-    house.now += timedelta(days=23, seconds=1)
-    house.clean_up()
-    PersonEraser(house.bench.storage).erase(recipient_id)
-    house.post()
-    house.now += timedelta(days=7)
-    house.clean_up()
-
-    assert house.channel.sent == []
-    assert [(each.reservation_id, each.recipient, each.farewell) for each in house.channel.revoked] == [
-        (reservation_id, None, None)
-    ]
-    assert house.bench.rows("SELECT outcome FROM outbox") == [("recipient_forgotten",)]
 
 
 def test_notice_and_farewell_are_not_sent_to_an_altered_row(house: AccessRig) -> None:
@@ -296,18 +149,6 @@ def test_system_in_backoff_is_not_asked_to_remove_access(house: AccessRig) -> No
     assert attempts == [("0",), ("0",)]
     house.now += timedelta(seconds=60)
     assert house.clean_up() == {"due": 2, "removed": 2}
-
-
-def test_two_rounds_at_once_ask_once(house: AccessRig) -> None:
-    """What one has taken the other leaves alone; of a round that died, after two minutes."""
-    house.grant_access(house.issue())
-    house.now += timedelta(days=30, seconds=1)
-    rows = DueAccessRows(house.bench.storage)
-
-    first, second = rows.take(house.now), rows.take(house.now)
-    later = rows.take(house.now + timedelta(seconds=121))
-
-    assert ([len(first), len(second)], later) == ([1, 0], first)
 
 
 class DyingChannel(FakeChannel):

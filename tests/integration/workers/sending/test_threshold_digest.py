@@ -205,15 +205,6 @@ def test_email_is_given_up_after_five_refusals(rig: DigestRig) -> None:
     assert [line.rpartition("/")[2] for line in rig.lines()] == [str(last)]
 
 
-def test_email_that_may_have_been_sent_is_not_repeated(rig: DigestRig) -> None:
-    """A second one would worry more than a lost one."""
-    rig.channel = FakeChannel(DOUBT)
-    rig.cross()
-    rig.sweep()
-
-    assert [rig.sweep(WINDOW) for _ in range(4)] == [1] * 4
-
-
 class DyingChannel(FakeChannel):
     """The worker ends while it sends."""
 
@@ -235,22 +226,6 @@ def test_email_of_a_worker_that_ended_is_not_repeated(rig: DigestRig) -> None:
 
     assert sent == [1, 1, 0, 0, 1, 1]
     assert [line.rpartition("/")[2] for line in rig.lines()] == [str(later)]
-
-
-def test_worker_that_lost_its_lease_changes_nothing(rig: DigestRig) -> None:
-    """Another one has ended the email since then."""
-    row = ThresholdDigestRow(rig.bench.storage, WINDOW, LEASE)
-    rig.cross()
-    rig.sweep()
-    lost = row.take(rig.now + WINDOW, None)
-    ended = row.take(rig.now + WINDOW + LEASE, None)
-    assert lost is not None
-    assert ended is not None
-    assert (ended.crossings, ended.until) == ([], lost.until)
-    row.put_off(lost, rig.now, counts=True)
-
-    assert row.take(rig.now + WINDOW + LEASE, None) is None
-    assert rig.bench.rows("SELECT position, due_at, attempts FROM threshold_digest") == [(lost.until, None, 0)]
 
 
 def test_bug_before_the_email_is_sent_loses_no_crossing(rig: DigestRig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from domain.errors import Refusal
 from domain.model.campaign import Campaign
 from domain.model.suppression import ReportKind
 from domain.model.waiting_list import OFFER_MAIL_MAX
-from domain.ports import Accepted, OutboundMessage, Outcome, OutcomeUnknown, Rejected, RetryLater
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater
 from domain.report_intake import MailReport
 from domain.results import CampaignResult, WaitingResult
 from domain.values.mail.mail_token import mail_token
@@ -167,28 +167,16 @@ def test_wave_after_an_outage_is_bounded(house: WaitingRig) -> None:
     )
 
 
-def test_lost_lease_is_not_repeated_and_keeps_the_offer(house: WaitingRig) -> None:
+def test_lost_lease_keeps_the_offer(house: WaitingRig) -> None:
     """The email may have been sent."""
     house.wait("li")
     house.allow(2)
-    rows = WaitingRows(house.bench.storage, LEASE_S)
-    house.channel = _Dying()
-    with pytest.raises(KeyboardInterrupt):
-        house.sweep()
-    house.channel = FakeChannel()
+    house.bench.storage.ledger.execute_one(OfferUses(context=house.context(), campaign_id=house.campaign_id))
+    assert WaitingRows(house.bench.storage, LEASE_S).take(house.now) is not None
     house.now += timedelta(seconds=LEASE_S + 1)
 
     assert house.sweep() == []
-    assert rows.take(house.now + timedelta(days=9)) is None
-    assert house.outcomes() == ["unknown"]
     assert house.campaign.waiting[0].offered_until == house.now + timedelta(hours=HOURS)
-
-
-class _Dying(FakeChannel):
-    """The worker ends while it sends."""
-
-    def send(self, message: OutboundMessage) -> Outcome:
-        raise KeyboardInterrupt(str(message.reservation_id))
 
 
 @pytest.mark.parametrize("first", [Accepted(server="mx"), LATER])
