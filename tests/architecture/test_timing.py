@@ -30,10 +30,6 @@ ALLOWED: Final = {
         "the least time, as above",
     ),
     "tests/integration/workers/channels/smtp/test_channel.py": (2, "half of WAIT_S_MAX, for which the server stalls"),
-    "tests/integration/workers/monitoring/test_broker_watch.py": (1, "nothing happens in the meantime"),
-    "tests/security/test_in_flight.py": (2, "a race gets time to happen: without it, the test passes as well"),
-    "tests/security/test_upload_during_erasure.py": (1, "a race gets time to happen, as above"),
-    "tests/security/test_whole_erasure.py": (1, "a race gets time to happen, as above"),
 }
 """Timed calls by file, and why the verdict is the same on a slow machine. A ratchet: numbers may only fall."""
 

@@ -1,6 +1,5 @@
 """No message leaves for a person whose data was erased; a mail server holds its last reply in the meantime."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,6 +16,7 @@ from api.settings import ApiSettings
 from domain.ports import Rejected
 from projections.privacy.erasure import ErasedIdsFile
 from tests.integration.conftest import app
+from tests.security.locks import wait_for_lock
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.in_process_app import settings_over
 from tests.support.ledger.code_template import make_template
@@ -181,14 +181,14 @@ def test_message_that_is_leased_during_an_erasure_is_not_sent(
     def append_slowly(*arguments: Any) -> None:
         append(*arguments)
         checked.set()
-        leased.wait(1)
+        leased.wait(WAIT_S_MAX)
 
     monkeypatch.setattr(ErasedIdsFile, "append", append_slowly)
     with ThreadPoolExecutor(2) as threads:
         erasing = threads.submit(forget, app)
         assert checked.wait(WAIT_S_MAX)
         sending = threads.submit(work)
-        time.sleep(0.5)
+        wait_for_lock(app, sending)
         leased.set()
         assert erasing.result(WAIT_S_MAX).status_code == 200
         sending.result(WAIT_S_MAX)

@@ -1,6 +1,5 @@
 """A person is put on a list while their data is erased: the list is added, and no request fails."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,6 +13,7 @@ from projections.hand_outs.hand_out_lists import HandOutLists
 from projections.privacy.opt_outs import OptOutRepository
 from projections.read_models.support_queries import SupportReader
 from tests.integration.conftest import app, settings
+from tests.security.locks import wait_for_lock
 from tests.support.clients.app_client import AppClient
 from tests.support.waiting import WAIT_S_MAX
 
@@ -112,7 +112,7 @@ def test_opt_out_is_not_stored_when_the_person_is_erased_before_its_commit(
         opting_out = threads.submit(
             OptOutRepository(app.services.storage).insert, recipient_id, None, app.services.now()
         )
-        time.sleep(0.3)
+        wait_for_lock(app, opting_out)
         conn.commit()
         assert opting_out.result(WAIT_S_MAX) is False
     erase_once()

@@ -1,7 +1,6 @@
 """A person with every trace is exported and erased; all tables of the schema are searched, in plain text."""
 
 import re
-import time
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from projections.privacy.person_texts import find_text_ids
 from projections.repositories.audit_log import LedgerAction, PersonAction
 from projections.vault.vault import SealBrokenError, Vault
 from tests.integration.conftest import app, settings
+from tests.security.locks import wait_for_lock
 from tests.support.clients.app_client import AppClient
 from tests.support.clients.guarded_app import propose_export
 from tests.support.clients.staff_browser import StaffBrowser, add_staff
@@ -303,7 +303,7 @@ def test_text_that_is_stored_during_an_erasure_is_not_left(
             text_ids = list_texts(*arguments)
             path = f"/reservations/{reservation_id}/notes"
             notes.append(threads.submit(partial(life.post, path, note=life.text())))
-            time.sleep(0.5)
+            wait_for_lock(app, notes[0])
             return text_ids
 
         monkeypatch.setattr("projections.privacy.erasure.find_text_ids", list_slowly)

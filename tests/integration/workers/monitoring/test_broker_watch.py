@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -60,20 +59,23 @@ def test_mail_server_that_workers_cannot_reach_is_seen_until_it_is_back(
     server = MailServer()
     server.stop()
     looks: list[str | None] = []
+    rounds: list[float] = []
 
     def look(address: SmtpServerUrl) -> str | None:
         looks.append(why_unreachable(address))
         return looks[-1]
 
+    def wait(is_closing: threading.Event, seconds: float) -> bool:
+        rounds.append(seconds)
+        return is_closing.wait(0.05)
+
     watch = BrokerMonitor(redis_url)
-    mail = MailServerWatch(
-        redis_url, SmtpServerUrl.parse(server.url), look=look, wait=lambda closing, _: closing.wait(0.05)
-    )
+    mail = MailServerWatch(redis_url, SmtpServerUrl.parse(server.url), look=look, wait=wait)
     wait_missing(watch, ["mail_server"])
     with MailServer(port=server.port) as back:
         wait_missing(watch, [])
-        seen = len(looks)
-        time.sleep(0.3)
+        seen, before = len(looks), len(rounds)
+        wait_for(lambda: len(rounds) > before + 3)
         assert (len(looks), looks[-1]) == (seen, None)
 
         mark_missing(redis_url)()

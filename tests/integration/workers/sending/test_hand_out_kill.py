@@ -12,7 +12,7 @@ import pytest
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.settings import NO_STREAM, environment, settings_for
 from tests.support.servers.mail_server import MailServer
-from tests.support.waiting import wait_for
+from tests.support.waiting import WAIT_S_MAX
 
 pytestmark = pytest.mark.night(of="chaos")
 
@@ -20,14 +20,12 @@ PEOPLE = 200
 KILLS = (40, 110)
 """Accepted emails after which the worker is killed."""
 WORKER = """
-import time
 from workers.runtime import Runtime
 from workers.settings import WorkerSettings
 
-sender = Runtime.build(WorkerSettings.from_environment()).hand_out_sender
-while True:
-    sender.run()
-    time.sleep(0.02)
+runtime = Runtime.build(WorkerSettings.from_environment())
+runtime.hand_out_sender.run()
+runtime.close()
 """
 
 
@@ -61,13 +59,9 @@ def test_recipients_get_one_code_though_workers_are_killed(
         finally:
             kill(worker)
         end_leases(bench)
-    worker = start_worker(bench, mail_server, tmp_path)
-    try:
-        sent = "SELECT count(*) FROM handed_out_codes WHERE mail_state = 'sent'"
-        wait_for(lambda: bench.rows(sent) == [(PEOPLE,)])
-    finally:
-        kill(worker)
+    assert start_worker(bench, mail_server, tmp_path).wait(WAIT_S_MAX) == 0
 
+    assert bench.rows("SELECT count(*) FROM handed_out_codes WHERE mail_state = 'sent'") == [(PEOPLE,)]
     mails: dict[str, set[tuple[str, str]]] = {}
     for received in mail_server.received:
         body = received.message.get_body(("plain",))
