@@ -176,6 +176,7 @@ class ReportIntake(NamedTuple):
             mail="invite" if ref.kind == "invite" else "notice",
             reason=report.reason,
             reply_code=report.reply_code,
+            evidence="token",
             text=self.draft_text(report.text, text_id, ref.subject_id),
         )
 

@@ -206,7 +206,7 @@ def record_bounce(
     reply: str = "",
     occurred_at: datetime | None = None,
 ) -> RecordMailReport:
-    """Record that an invitation bounced; a sent one opens a case."""
+    """Record that an invitation bounced. What its channel reports is evidence; of all others it is a statement."""
     return RecordMailReport(
         context=services.context(caller),
         reservation_id=reservation_id,
@@ -214,6 +214,7 @@ def record_bounce(
         reason=reason,
         case_id=services.new_id(),
         reply_code=reply_code,
+        evidence="channel" if caller.actor == "channel" else "statement",
         text=services.note(reply, reservation_id),
         occurred_at=occurred_at,
     )

@@ -226,12 +226,12 @@ def keeps_its_end(before: Reservation | None, _event: ReservationEvent, after: R
 
 
 def is_reported_rightly(before: Reservation | None, event: ReservationEvent, _after: Reservation) -> bool:
-    """Invariant 16: a delivery bounces once, and a bounce refunds only a use whose one email certainly bounced."""
+    """Invariant 16: a delivery bounces once, and a bounce refunds only a use whose one copy certainly bounced."""
     match event:
         case InviteBounced() if event.mail == "invite":
             return before is not None and event.delivery not in before.bounced_deliveries
         case UseRefunded() if event.cause == "bounced":
-            is_only_copy = before is not None and before.last_attempt == 1 and not before.ever_unknown
+            is_only_copy = before is not None and not before.other_copies and not before.ever_unknown
             is_sent = before is not None and before.status == "sent" and before.accepted_at is None
             return before is not None and is_only_copy and is_sent and before.delivery in before.bounced_deliveries
         case _:

@@ -19,6 +19,10 @@ Status = Literal["live", "sent", "refunded"]
 PublicState = Literal["reserved", "waiting", "sending", "sent", "refunded", "unknown"]
 
 
+LinkCopy = Literal["revealed", "resent", "channel"]
+"""A copy of a link besides its first email: staff saw it, a further email has it, an external system was given it."""
+
+
 class Lease(Struct, frozen=True, kw_only=True, gc=False):
     """An attempt of one worker. `version` and `channel` are those of its InviteAttempted; the rest says whose it is."""
 
@@ -58,6 +62,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         access: The access of its invitation, if it has an expiry date, was moved, or has ended.
         waits_for: The reservation whose access must be removed before this invitation is sent; None once it is.
         channels: Names of the channels that were asked to send it.
+        is_link_revealed: Whether staff saw its link, to hand it over by other means.
     """
 
     reservation_id: UUID
@@ -103,6 +108,7 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
     access: Access | None = None
     waits_for: UUID | None = None
     channels: tuple[str, ...] = ()
+    is_link_revealed: bool = False
 
     def was_handled_in_request(self, request_id: str | None, *event_types: type[Event]) -> bool:
         """Return whether this request made the last staff event, of one of these types.
@@ -216,6 +222,16 @@ class Reservation(Struct, frozen=True, kw_only=True, gc=False):
         Unknown, so false, for an imported reservation.
         """
         return bool(self.channels) and EMAIL_CHANNELS.issuperset(self.channels)
+
+    @property
+    def other_copies(self) -> tuple[LinkCopy, ...]:
+        """Where its link may be besides in its first email; while there is such a copy, a bounce proves nothing."""
+        copies: dict[LinkCopy, bool] = {
+            "revealed": self.is_link_revealed,
+            "resent": self.last_attempt > 1,
+            "channel": not self.is_by_email_only,
+        }
+        return tuple(name for name, exists in copies.items() if exists)
 
     @property
     def is_waiting_for_removal(self) -> bool:

@@ -301,10 +301,12 @@ def _apply_removal_failure(reservation: Reservation, _: int, event: AccessRemova
     }
 
 
-def _apply_note(
-    _reservation: Reservation, _: int, _event: NoteAdded | InviteLinkRevealed | InviteDelayed | InviteComplained
-) -> Change:
+def _apply_note(_reservation: Reservation, _: int, _event: NoteAdded | InviteDelayed | InviteComplained) -> Change:
     return {}
+
+
+def _apply_reveal(_reservation: Reservation, _: int, _event: InviteLinkRevealed) -> Change:
+    return {"is_link_revealed": True}
 
 
 TRANSITIONS: dict[type[Event], Callable[[Reservation, int, Any], Change]] = {
@@ -331,7 +333,7 @@ TRANSITIONS: dict[type[Event], Callable[[Reservation, int, Any], Change]] = {
     AccessRevoked: _apply_access_revoked,
     AccessRemoved: _apply_removal,
     AccessRemovalFailed: _apply_removal_failure,
-    InviteLinkRevealed: _apply_note,
+    InviteLinkRevealed: _apply_reveal,
     NoteAdded: _apply_note,
 }
 

@@ -215,7 +215,8 @@ class LedgerSettings(EnvironmentSettings):
     bounce_policy: Literal["case", "refund"] = Field(
         default="case",
         description="what the bounce of a sent invitation leads to: `case`, staff decide; `refund`, the use is refunded"
-        " if one email was sent and its outcome was never unknown, otherwise staff decide",
+        " if the report proves it, one email was sent, its outcome was never unknown, and nobody was shown its link;"
+        " otherwise staff decide",
     )
     threshold_mail_to: str | None = Field(
         default=None,

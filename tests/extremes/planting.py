@@ -73,7 +73,7 @@ def _reported(app: AppClient, at: datetime) -> None:
         about: dict[str, Any] = {"context": context, "reservation_id": reservation_id, "occurred_at": at}
         commands: dict[str, Command] = {
             "accept": AcceptInvite(**about, delivery=1, case_id=new()),
-            "bounce": RecordMailReport(**about, delivery=1, reason="other", case_id=new()),
+            "bounce": RecordMailReport(**about, delivery=1, reason="other", case_id=new(), evidence="token"),
             "remove": RecordExternalRemoval(**about),
         }
         _run(app, commands[kind])

@@ -1,7 +1,7 @@
 """Record what a mail server reports about an email after it accepted it: a bounce, a delay, or a complaint.
 
 A report never takes a use. A bounce after the invitation was sent opens a case for staff, or refunds the use where the
-policy says so and nothing is uncertain (rule 6).
+policy says so, the report is evidence, and nothing is uncertain (rule 6).
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,17 @@ from domain.policy import Policy
 from domain.ports import TextDraft
 from domain.working_set import WorkingSet
 
+ReportEvidence = Literal["token", "channel", "statement"]
+"""Why a report is believed: it names the token of its email, or the channel that sent it reports it by its own secret.
+A caller states it; a statement never refunds by itself."""
+
 
 class RecordMailReport(Struct, frozen=True, kw_only=True):
     """An email bounced or is delayed, or its recipient complained.
 
     `text` holds the report for the vault; of a delay and a complaint its id is that of the report. `mail` says whether
-    it was the invitation. Of bounces alone: `reason` is a stable word; `case_id` is new and random, used if a case is
-    opened; `occurred_at` is when it bounced, if that was before the report.
+    it was the invitation, `evidence` why the report is believed. Of bounces alone: `reason` is a stable word; `case_id`
+    is new and random, used if a case is opened; `occurred_at` is when it bounced, if that was before the report.
     """
 
     refusals: ClassVar[RefusalOrder] = (ReservationUnknown, NothingSent, OutOfBounds)
@@ -39,6 +43,7 @@ class RecordMailReport(Struct, frozen=True, kw_only=True):
     reservation_id: UUID
     delivery: int
     case_id: UUID
+    evidence: ReportEvidence
     kind: Literal["bounced", "delayed", "complained"] = "bounced"
     mail: ReportedMail = "invite"
     reason: str = "other"
@@ -94,7 +99,8 @@ def record_mail_report(command: RecordMailReport, working_set: WorkingSet, polic
     )
     events: list[Event] = [bounced]
     if _is_use_in_doubt(command, reservation):
-        if policy.bounce_policy == "refund" and _was_sent_once(reservation, working_set):
+        is_proved = command.evidence != "statement"
+        if is_proved and policy.bounce_policy == "refund" and _was_sent_once(reservation, working_set):
             events.append(_refund(reservation, stamp, code.version + 1))
         else:
             events.append(open_case(reservation, stamp, command.case_id, "bounced", caused_by=code.version + 1))
@@ -119,9 +125,14 @@ def _was_sent_once(reservation: Reservation, working_set: WorkingSet) -> bool:
     A rebind counts no use, and staff decide what becomes of an access that is moved, has ended, or that an external
     system may have given.
     """
-    is_only_copy = reservation.is_use and reservation.last_attempt == 1 and not reservation.ever_unknown
     has_ended = reservation.access is not None and reservation.access.ending is not None
-    return is_only_copy and reservation.is_by_email_only and not has_ended and not working_set.moves(reservation)
+    return (
+        reservation.is_use
+        and not reservation.ever_unknown
+        and not reservation.other_copies
+        and not has_ended
+        and not working_set.moves(reservation)
+    )
 
 
 def _refund(reservation: Reservation, stamp: EventStamp, caused_by: int) -> UseRefunded:

@@ -104,6 +104,7 @@ def record_bounces(bench: LedgerBench, count: int) -> list[RecordMailReport]:
     return [
         RecordMailReport(
             context=context,
+            evidence="token",
             reservation_id=each,
             delivery=1,
             reason="mailbox_full",
@@ -121,6 +122,7 @@ def _report_mails(bench: LedgerBench, count: int) -> list[RecordMailReport]:
     return [
         RecordMailReport(
             context=context,
+            evidence="token",
             reservation_id=each,
             delivery=1,
             kind="complained",

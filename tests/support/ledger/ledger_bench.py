@@ -151,7 +151,12 @@ class LedgerBench:
         """The first email came back, which opens a case."""
         context, case_id = self.context("key"), uuid4()
         bounce = RecordMailReport(
-            context=context, reservation_id=reservation_id, delivery=1, reason="mailbox_full", case_id=case_id
+            context=context,
+            reservation_id=reservation_id,
+            delivery=1,
+            reason="mailbox_full",
+            case_id=case_id,
+            evidence="token",
         )
         return done(self.run(bounce))
 

@@ -165,7 +165,7 @@ class RandomCommands:
             self.settle(reservation_id),
             self.refund(reservation_id, note=pick([None, "asked for it"])),
             AcceptInvite(context=self.context(), delivery=1, **case),
-            RecordMailReport(context=self.context("key"), delivery=1, reason="mailbox_full", **case),
+            RecordMailReport(context=self.context("key"), delivery=1, reason="mailbox_full", evidence="token", **case),
             ResolveReservation(context=staff, resolution=pick(["sent", "refunded", "retry"]), **case),
             RefundAfterOutage(context=staff, reservation_id=reservation_id, include_sent=pick([True, False])),
         ]

@@ -130,7 +130,7 @@ class RandomHistory:
             ),
             "accept": lambda: AcceptInvite(context=self._context("person"), delivery=1, **case),
             "bounce": lambda: RecordMailReport(
-                context=self._context("key"), delivery=1, reason="mailbox_unknown", **case
+                context=self._context("key"), delivery=1, reason="mailbox_unknown", evidence="token", **case
             ),
             "resolve": lambda: ResolveReservation(
                 context=self._context("staff"), resolution=draw(["sent", "refunded", "retry"]), **case

@@ -36,7 +36,7 @@ from domain.commands.code.revoke import ContinueRevocation, RevokeCode
 from domain.commands.context import CommandContext, InvitationWaits
 from domain.commands.delivery.accept_invite import AcceptInvite
 from domain.commands.delivery.claim_attempt import ClaimAttempt
-from domain.commands.delivery.record_bounce import RecordMailReport
+from domain.commands.delivery.record_bounce import RecordMailReport, ReportEvidence
 from domain.commands.delivery.record_outcome import RecordOutcome
 from domain.commands.hand_out.manage_hand_out import HandOutCommand
 from domain.commands.reservation.cancel import CancelReservation
@@ -445,11 +445,13 @@ class Scenario:
         reason: str = "mailbox_full",
         mail: ReportedMail = "invite",
         reply: TextDraft | None = None,
+        evidence: ReportEvidence = "token",
     ) -> Result:
         """A mail server sends an email back."""
         return self.run(
             RecordMailReport(
                 context=self.context("key", request_id),
+                evidence=evidence,
                 reservation_id=reservation_id,
                 delivery=delivery,
                 reason=reason,
@@ -464,6 +466,7 @@ class Scenario:
         return self.run(
             RecordMailReport(
                 context=self.context("worker"),
+                evidence="token",
                 reservation_id=reservation_id,
                 delivery=1,
                 case_id=UUID(int=0),  # opened by bounces alone

@@ -36,6 +36,7 @@ def bounce(bench: LedgerBench, reservation_id: UUID) -> RecordMailReport:
     """The command of a bounce, with the server's words."""
     return RecordMailReport(
         context=bench.context("key"),
+        evidence="token",
         reservation_id=reservation_id,
         delivery=1,
         reason="mailbox_unknown",

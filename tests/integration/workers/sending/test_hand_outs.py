@@ -266,6 +266,7 @@ def test_list_says_whose_address_is_not_written_to(house: HandOutRig) -> None:
     bench.attempt(reservation_id)
     bounce = RecordMailReport(
         context=bench.context("worker"),
+        evidence="token",
         reservation_id=reservation_id,
         delivery=1,
         reason="mailbox_unknown",

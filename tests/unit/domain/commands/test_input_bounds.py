@@ -176,7 +176,7 @@ def test_report_names_a_time_from_the_reservation_to_a_little_ahead_of_now(
         reserved_at, reservation_id = scenario.now, scenario.sent()
         scenario.passes(3600)
         more: dict[str, Any] = {} if kind is RecordExternalRemoval else {"delivery": 1, "case_id": scenario.new_id()}
-        more |= {"reason": "other"} if kind is RecordMailReport else {}
+        more |= {"reason": "other", "evidence": "channel"} if kind is RecordMailReport else {}
         about: dict[str, Any] = {"context": scenario.context("channel"), "reservation_id": reservation_id, **more}
         before = len(scenario.events)
 

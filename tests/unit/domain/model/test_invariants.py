@@ -25,6 +25,7 @@ from domain.events.reservation import (
     InviteAttempted,
     InviteBounced,
     InviteFailed,
+    InviteLinkRevealed,
     InviteOutcomeUnknown,
     InviteReleased,
     InviteSent,
@@ -82,7 +83,8 @@ ATTEMPTED = InviteAttempted(
 CLOSED = CaseClosed(at=START, actor="staff", reservation_id=ID, case_id=OTHER, how="resolved_sent")
 BOUNCED = InviteBounced(at=START, actor="worker", reservation_id=ID, reason="mailbox_unknown")
 CAME_BACK = replace(REFUNDED, actor="worker", cause="bounced", held="used")
-ONCE = (RESERVED, replace(ATTEMPTED, reservation_id=ID), SENT)
+ONCE = (RESERVED, replace(ATTEMPTED, reservation_id=ID, channel="smtp"), SENT)
+REVEALED = InviteLinkRevealed(at=START, actor="staff", reservation_id=ID, delivery=1)
 REPORTED = "invariant 16: a bounce refunds nothing uncertain"
 
 
@@ -157,6 +159,7 @@ def test_state_that_does_not_follow_is_named(change: dict[str, object], broken: 
         (item_after(*ONCE, BOUNCED), BOUNCED, [REPORTED]),
         (item_after(*ONCE), CAME_BACK, [REPORTED]),
         (item_after(*ONCE, ACCEPTED, BOUNCED), CAME_BACK, [REPORTED]),
+        (item_after(*ONCE, REVEALED, BOUNCED), CAME_BACK, [REPORTED]),
         (item_after(*ONCE[:-1], UNKNOWN, SENT, BOUNCED), CAME_BACK, [REPORTED]),
         (
             item_after(*ONCE[:-1], replace(ATTEMPTED, reservation_id=ID, attempt=2), SENT, BOUNCED),

@@ -28,7 +28,7 @@ def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
     shared_app.attempt(reservation_id)
     about: dict[str, Any] = {"reservation_id": UUID(reservation_id), "delivery": 1, "case_id": uuid4()}
     context = CommandContext(now=shared_app.services.now(), actor="person")
-    bounce = [RecordMailReport(context=context, reason="other", **about)] if bounced else []
+    bounce = [RecordMailReport(context=context, reason="other", evidence="token", **about)] if bounced else []
     shared_app.services.storage.ledger.execute([*bounce, AcceptInvite(context=context, **about)])
     browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}/acts/{action}"
     shown = read_page(browser.get(f"/support/reservations/{reservation_id}").text)

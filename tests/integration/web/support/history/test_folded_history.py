@@ -131,6 +131,7 @@ def test_equal_events_of_a_reservation_are_one_row_of_its_group(shared_app: AppC
     for _ in range(4):
         report = RecordMailReport(
             context=CommandContext(now=shared_app.services.now(), actor="channel"),
+            evidence="token",
             reservation_id=UUID(reservation_id),
             delivery=1,
             case_id=uuid4(),

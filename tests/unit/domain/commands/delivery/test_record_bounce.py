@@ -6,6 +6,7 @@ from uuid import UUID
 import pytest
 
 from domain.commands.delivery.record_bounce import RecordMailReport
+from domain.commands.delivery.reveal_link import RevealLink
 from domain.policy import Policy
 from tests.support.ledger.scenario import Scenario, done
 from tests.unit.domain.histories import Case, History, answer, cases
@@ -74,12 +75,14 @@ OPEN = {"max_uses": 3, "bound": False}
         "reserve lost bounce", ends="InviteBounced", balance=(0, 1), terms=REFUNDING
     ),
     unknown_mailbox_is_refused_at_once=Case(
-        "deliver>first first.bounce:mailbox_unknown redeem:first=ADDRESS_UNDELIVERABLE/mailbox_unknown wang.redeem=changed",
+        "deliver>first first.bounce:mailbox_unknown "
+        "redeem:first=ADDRESS_UNDELIVERABLE/mailbox_unknown wang.redeem=changed",
         balance=(1, 1),
         terms=OPEN,
     ),
     unknown_domain_is_refused_at_once=Case(
-        "deliver>first first.bounce:domain_unknown redeem:first=ADDRESS_UNDELIVERABLE/domain_unknown wang.redeem=changed",
+        "deliver>first first.bounce:domain_unknown "
+        "redeem:first=ADDRESS_UNDELIVERABLE/domain_unknown wang.redeem=changed",
         balance=(1, 1),
         terms=OPEN,
     ),
@@ -99,6 +102,26 @@ def test_bounce_leads_to(case: Case) -> None:
     case.check()
 
 
+def test_policy_leaves_an_invitation_to_staff_once_they_saw_its_link() -> None:
+    """Support read it out on the phone: the person may have it, although the email bounced."""
+    history = History("deliver", **REFUNDING)
+    reveal = RevealLink(context=history.context("staff"), reservation_id=history.ids["li"])
+    done(history.run(reveal))
+
+    history.tell("bounce")
+
+    assert (history.kinds[-2:], history.balance) == (["InviteBounced", "CaseOpened"], (1, 0))
+
+
+def test_policy_refunds_by_evidence_and_not_by_a_statement() -> None:
+    """Anyone with a key of few rights could state that an email bounced."""
+    history = History("deliver", **REFUNDING)
+
+    history.bounce(history.ids["li"], evidence="statement")
+
+    assert (history.kinds[-2:], history.balance) == (["InviteBounced", "CaseOpened"], (1, 0))
+
+
 class TextWithId:
     def __init__(self, number: int) -> None:
         self.text_id = UUID(int=number)
@@ -109,6 +132,7 @@ def test_bounce_names_its_reason_and_the_reply_of_the_server() -> None:
     scenario = Scenario()
     command = RecordMailReport(
         context=scenario.context("key"),
+        evidence="token",
         reservation_id=scenario.sent(),
         delivery=1,
         reason="mailbox_full",
