@@ -56,6 +56,8 @@ def stack(servers_folder: Path) -> Iterator[Stack]:
 def test_tour_prints_the_output_that_it_shows(stack: Stack) -> None:
     blocks = console_blocks()
     script = "\necho '=====' \n".join(commands for commands, _ in blocks)
+    # Readers wait for two seconds; a verdict waits for the email.
+    script = script.replace("sleep 2\n", 'until ledger history "$CODE" | grep -q InviteSent; do :; done\n')
     env = {**stack.env, "COLUMNS": "140", "LANG": "C.UTF-8", "LEDGER": f"127.0.0.1:{PORT}"}
     done = subprocess.run(
         ["/bin/bash", "-e", "-c", script],

@@ -1,7 +1,8 @@
 """Read what a message reports: delivery status notifications (RFC 3464), complaints (RFC 5965), and what others write.
 
 A message may come from anybody. What it says counts only with a token of ours, so the parser looks for those where
-servers repeat them, and takes nothing else for the identity of an email.
+servers repeat them, and takes nothing else for the identity of an email. It is read as far as the bounds below allow:
+its cost grows with none of what a stranger can nest, repeat or fold.
 """
 
 import logging
@@ -23,6 +24,16 @@ from domain.values.mail.mail_token import find_tokens
 
 REPORT_BYTES_MAX: Final = 512 * 1024
 """Octets of a message that are read: a report comes before the email that it returns."""
+LINES_MAX: Final = 2_000
+"""Lines that are read. The fields of a report and the header of the email that it returns are in the first hundreds."""
+LINE_BYTES_MAX: Final = 1_000
+"""Octets of a line that are read; RFC 5322 allows 998."""
+FOLDS_MAX: Final = 20
+"""Lines that continue a header and are read; Python's parser takes quadratic time for the parameters of a long one."""
+TYPES_MAX: Final = 20
+"""Headers `Content-Type` that are read, so how deep parts nest: each line is compared with the boundaries of all."""
+DELIMITERS_MAX: Final = 200
+"""Lines that may delimit parts and are read."""
 PARTS_MAX: Final = 50
 """Parts of a message that are looked at."""
 TOKENS_MAX: Final = 20
@@ -34,20 +45,39 @@ _REPLY_CODE: Final = re.compile(r"(?<![\d.])([45]\d\d)(?![\d.])")
 # It logs a traceback for each message that it can't read.
 logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)
 _NO_COMPLAINT: Final = "not-spam"
+_TYPE: Final = b"content-type:"
 
 
 def parse_report(content: bytes) -> MailReport | None:
     """Return what a message reports about an email; None if it reports nothing that is recorded.
 
     Args:
-        content: The message as it came. Octets beyond `REPORT_BYTES_MAX` are not read.
+        content: The message as it came. What lies beyond the bounds of this module is not read.
     """
-    content = content[:REPORT_BYTES_MAX]
+    content = bound_report(content)
     try:
         message = BytesParser(policy=policy.compat32).parsebytes(content)
         return _read(message, content.decode("utf-8", "replace"))
     except (RecursionError, ValueError, LookupError, AttributeError, TypeError, MessageError):
         return None  # nested a thousand times, in a charset that there is not, or with headers that are none
+
+
+def bound_report(content: bytes) -> bytes:
+    """Return the beginning of a message, as far as it can be parsed at little cost whatever it holds.
+
+    This is one linear scan of lines, before anything is parsed.
+    """
+    lines: list[bytes] = []
+    folds = types = delimiters = 0
+    for line in content[:REPORT_BYTES_MAX].split(b"\n", LINES_MAX)[:LINES_MAX]:
+        folds = folds + 1 if line.startswith((b" ", b"\t")) else 0
+        types += line[: len(_TYPE)].lower() == _TYPE
+        delimiters += line.startswith(b"--")
+        if types > TYPES_MAX or delimiters > DELIMITERS_MAX:
+            break
+        if folds <= FOLDS_MAX:
+            lines.append(line[:LINE_BYTES_MAX])
+    return b"\n".join(lines)
 
 
 def _read(message: Message, raw: str) -> MailReport | None:

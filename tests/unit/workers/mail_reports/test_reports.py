@@ -30,7 +30,16 @@ from tests.unit.workers.mail_reports.reports import (
 from workers.mail_reports import take_reports
 from workers.mail_reports.report_mailbox import Mailbox, MailboxError
 from workers.mail_reports.report_mailbox_url import MailboxUrl
-from workers.mail_reports.report_parser import REPORT_BYTES_MAX, parse_report
+from workers.mail_reports.report_parser import (
+    DELIMITERS_MAX,
+    FOLDS_MAX,
+    LINE_BYTES_MAX,
+    LINES_MAX,
+    REPORT_BYTES_MAX,
+    TYPES_MAX,
+    bound_report,
+    parse_report,
+)
 from workers.mail_reports.take_reports import take_mailbox
 
 
@@ -123,6 +132,32 @@ def test_huge_report_is_read_to_a_bound() -> None:
     assert report is not None
     assert (report.kind, len(report.text) <= REPORT_CHARS_MAX) == ("bounced", True)
     assert len(content) > REPORT_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    "repeats",
+    [
+        *(b"\n", b"To: a\n", b" folded\n", b"--b\n", b"Content-Type: message/rfc822\n\n", b"x"),
+        b"CONTENT-TYPE: multipart/mixed; boundary=b\n\n--b\n",
+    ],
+)
+def test_nothing_that_a_stranger_repeats_is_read_beyond_its_bound(repeats: bytes) -> None:
+    """Each costs the parser more than its share: lines, folds, parts, and what is nested."""
+    content = bound_report(repeats * 100_000)
+
+    lines = content.split(b"\n")
+    assert (len(lines) <= LINES_MAX, max(map(len, lines)) <= LINE_BYTES_MAX) == (True, True)
+    assert content.lower().count(b"content-type:") <= TYPES_MAX
+    assert content.count(b"--b") <= DELIMITERS_MAX
+    assert content.count(b" folded") <= FOLDS_MAX
+
+
+def test_report_before_what_is_beyond_a_bound_is_read() -> None:
+    for repeats in (b"\n", b"--B\n", b"Content-Type: text/plain\n"):
+        report = parse_report(status_report() + repeats * 10_000)
+
+        assert report is not None
+        assert (report.kind, report.tokens) == ("bounced", (TOKEN,))
 
 
 def test_wrong_charset_of_a_report_is_no_obstacle() -> None:
