@@ -1,33 +1,38 @@
 """Histories in words: what happens to a code one step after the other, and what each step is answered with.
 
 A step is `person.verb:value/delivery@attempt+#request>label=answer`; all but the verb may be left out. Then the person
-is li. `60s` lets time pass. The reservation that a step begins is known by the person's name, or by its label instead.
-The answer is `changed`, `unchanged`, a reservation's label, or a refusal's code and perhaps reason: `CODE_HELD`,
-`NOT_FOUND/why`. A step without an answer is not refused.
+is li. `60s` lets time pass, as do `1h` and `30d`. The reservation that a step begins is known by the person's name, or
+by its label instead. The answer is `changed`, `unchanged`, a reservation's label, or a refusal's code and perhaps
+reason: `CODE_HELD`, `NOT_FOUND/why`. A step without an answer is not refused.
 """
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from operator import attrgetter
 from typing import Any, Final, Self
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
-from domain.commands.access.rebind import RebindReservation
-from domain.commands.access.settle_access import SettleAccess
+from domain.commands.access.rebind import RebindReservation, RequestRebind
+from domain.commands.access.settle_access import RecordRemovalOutcome, SettleAccess
 from domain.commands.code.change_terms import ChangeTerms
+from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.errors import Refusal
 from domain.model.reservation import Reservation
 from domain.ports import Accepted, NotifiedOnly, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater
 from domain.results import Result
-from tests.support.ledger.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT, Scenario
+from tests.support.ledger.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT, Scenario, ScenarioDraft
 
 STEP: Final = re.compile(
     r"((?P<who>\w+)\.)?(?P<verb>[a-z]+)(:(?P<value>\w+))?(/(?P<delivery>\d))?(@(?P<attempt>\d))?"
-    r"(?P<access>[+-])?(#(?P<request>\w+))?(>(?P<label>\w+))?(=(?P<answer>\S+))?"
+    r"(?P<access>[+-])?(#(?P<request>[\w-]+))?(>(?P<label>\w+))?(=(?P<answer>\S+))?"
 )
+OF_A_PERSON: Final = {"redeem", "reserve", "deliver", "park", "fail"}  # a reservation without a label has their name
+SECONDS: Final = {"s": 1, "h": 3600, "d": 86_400}
 OUTCOMES: Final[dict[str, Outcome]] = {
     "sent": SENT,
     "refused": REFUSED,
@@ -43,6 +48,8 @@ REMOVALS: Final[dict[str, RemovalOutcome]] = {
     "never": Rejected(server="team", reason="gone", final=True),
     "unreachable": NO_CONNECTION,
     "doubtful": OutcomeUnknown(server="team", cause="timeout"),
+    "now": RetryLater(server="team", reason="full", wait=timedelta()),
+    "later": RetryLater(server="team", reason="full", wait=timedelta(days=9)),
 }
 
 
@@ -74,7 +81,7 @@ class Step:
             attempt=int(match["attempt"]) if match["attempt"] else None,
             access=match["access"] and match["access"] == "+",
             request=match["request"],
-            label=match["label"] or who,
+            label=match["label"] or (who if match["verb"] in OF_A_PERSON else ""),
             answer=match["answer"],
         )
 
@@ -98,8 +105,8 @@ class History(Scenario):
     def tell(self, steps: str) -> Self:
         """Let the steps happen, and compare each answer that is named."""
         for text in steps.split():
-            if re.fullmatch(r"-?[\d.]+s", text):
-                self.passes(float(text[:-1]))
+            if re.fullmatch(r"-?[\d.]+[shd]", text):
+                self.passes(float(text[:-1]) * SECONDS[text[-1]])
                 continue
             step = Step.read(text)
             result = VERBS[step.verb](self, step)
@@ -107,7 +114,7 @@ class History(Scenario):
                 self.ids[step.label] = result
                 continue
             self.compare(step, result, text)
-            if not isinstance(result, Refusal) and result.reservation and result.changed and step.verb in BEGINNINGS:
+            if step.label and not isinstance(result, Refusal) and result.reservation and result.changed:
                 self.ids[step.label] = result.reservation.reservation_id
         return self
 
@@ -125,13 +132,6 @@ class History(Scenario):
     def of(self, label: str = "li") -> Reservation:
         """A reservation by its label."""
         return self.reservation(self.ids[label])
-
-    def do(self, step: str) -> Result:
-        """The result of one more step."""
-        told = Step.read(step)
-        result = VERBS[told.verb](self, told)
-        assert not isinstance(result, UUID), step
-        return result
 
 
 def answer(result: Any) -> str:  # noqa: ANN401 - of a command about a code, a campaign or a waiting list
@@ -152,6 +152,20 @@ def rebind(history: History, step: Step) -> Result:
             group=step.value,
         )
     )
+
+
+def ask(history: History, group: str = "blue", person: str = "li", **fields: Any) -> Result:
+    """A person asks to move the access of their newest use to another group, unless a field names another one."""
+    command = RequestRebind(
+        context=history.context("person"),
+        code_digests=[b"code"],
+        recipient=ScenarioDraft([person.encode()], history.new_id()),
+        new_reservation_id=history.new_id(),
+        group=group,
+        language="en",
+        token_of=history.newest_use(person),
+    )
+    return history.run(replace(command, **fields))
 
 
 def correct(history: History, step: Step) -> Result:
@@ -177,12 +191,26 @@ def look(history: History, step: Step) -> Result:
     return history.run(SettleAccess(context=history.context("sweep"), reservation_id=history.ids[step.who]))
 
 
+def removal(history: History, step: Step) -> Result:
+    """A group's external system answers when it is asked to remove an access."""
+    access = history.of(step.who).access
+    return history.run(
+        RecordRemovalOutcome(
+            context=history.context("sweep"),
+            reservation_id=history.ids[step.who],
+            attempt=step.attempt or (access.removal_attempts if access else 0) + 1,
+            channel="webhook",
+            outcome=REMOVALS[step.value],
+            case_id=history.new_id(),
+        )
+    )
+
+
 def later(seconds: float) -> RetryLater:
     """A channel asks for another attempt after some seconds."""
     return RetryLater(server="team", reason="full", wait=timedelta(seconds=seconds))
 
 
-BEGINNINGS: Final = {"redeem", "rebind", "correct", "selfcorrect"}
 VERBS: Final[dict[str, Callable[[History, Step], Result | UUID]]] = {
     "redeem": lambda it, step: it.redeem(step.who, again=it.ids[step.value] if step.value else None),
     "reserve": lambda it, step: it.reserved(step.who, again=it.ids[step.value] if step.value else None),
@@ -214,9 +242,13 @@ VERBS: Final[dict[str, Callable[[History, Step], Result | UUID]]] = {
     "correct": correct,
     "selfcorrect": correct,
     "rebind": rebind,
-    "removal": lambda it, step: it.removal(it.ids[step.who], REMOVALS[step.value]),
+    "ask": lambda it, step: ask(it, step.value, step.who),
+    "removal": removal,
     "removed": lambda it, step: it.removed(it.ids[step.who]),
     "look": look,
+    "close": lambda it, step: it.run(
+        CloseForErasure(context=it.context("operator", "f1"), reservation_id=it.ids[step.who], case_id=it.new_id())
+    ),
     "pause": lambda it, _: it.pause(),
     "resume": lambda it, _: it.resume(),
     "revoke": lambda it, step: it.revoke(**({"cases": int(step.value)} if step.value else {})),
@@ -236,7 +268,7 @@ class Case:
         balance: How many uses are used and reserved.
         last: Fields of the last event.
         newest: Fields of the newest event of a kind, as `kind.field`.
-        has: Attributes of the reservation.
+        has: Attributes of the reservation, `access.ending` too.
         of: The label of that reservation.
         terms: What the scenario is made with.
     """
@@ -266,7 +298,7 @@ class Case:
             assert getattr(newest[kind], part) == value, name
         if self.has:
             reservation = history.of(self.of)
-            assert {name: getattr(reservation, name) for name in self.has} == self.has
+            assert {name: attrgetter(name)(reservation) for name in self.has} == self.has
         return history
 
 

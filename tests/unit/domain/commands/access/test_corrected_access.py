@@ -3,366 +3,232 @@
 from datetime import timedelta
 from uuid import UUID
 
-import pytest
-
-from domain.commands.access.rebind import RebindReservation
 from domain.commands.access.record_removal import RecordExternalRemoval
 from domain.commands.context import CommandContext
-from domain.errors import RecipientNotCorrectable, ReservationNotRefundable, ReservationNotResolvable
-from domain.events.access import AccessCorrected
-from domain.events.reservation import InviteReleased
-from domain.ports import Accepted, NotifiedOnly, Rejected
-from tests.support.ledger.scenario import BUSY, LOST, REFUSED, SENT, Scenario, done, refusal
-
-GONE = Accepted(server="team:443")
-NEVER = Rejected(server="team:443", reason="message_refused", final=True)
-
-
-def own_system(**about: object) -> Scenario:
-    return Scenario(group="TEAM", channel="webhook", **about)  # type: ignore[arg-type]  # fields of a scenario
-
-
-def corrected(scenario: Scenario, wrong: UUID) -> UUID:
-    """The reservation of the right address."""
-    return done(scenario.correct(wrong, "li")).require_reservation().reservation_id
-
-
-def removal(scenario: Scenario, reservation_id: UUID) -> tuple[str | None, str | None]:
-    """How an access ended, and how far its removal is."""
-    access = scenario.reservation(reservation_id).access
-    return (access.ending, access.removal) if access else (None, None)
-
-
-def test_correcting_a_sent_use_ends_its_access_in_the_same_commit() -> None:
-    scenario = own_system()
-    wrong = scenario.sent("ly")
-
-    right = corrected(scenario, wrong)
-
-    assert scenario.kinds[-3:] == ["UseRefunded", "AccessCorrected", "UseReserved"]
-    ended = scenario.events[-2]
-    assert isinstance(ended, AccessCorrected)
-    assert ended.by == right
-    assert removal(scenario, wrong) == ("corrected", "removing")
-    assert scenario.reservation(wrong).access_due_at == scenario.now
-    waiting = scenario.reservation(right)
-    assert (waiting.waits_for, waiting.due_at, waiting.public_state) == (wrong, None, "waiting")
-    assert not done(scenario.claim(right)).changed
-
-
-def test_second_invitation_is_released_when_the_channel_removed_the_first() -> None:
-    scenario = own_system()
-    wrong = scenario.sent("ly")
-    right = corrected(scenario, wrong)
-    scenario.passes(600)
-
-    scenario.removal(wrong, GONE)
-
-    assert scenario.kinds[-2:] == ["AccessRemoved", "InviteReleased"]
-    released = scenario.events[-1]
-    assert isinstance(released, InviteReleased)
-    assert (released.reservation_id, released.deadline) == (right, scenario.now + timedelta(seconds=1800))
-    scenario.attempt(right, SENT)
-    assert scenario.balance == (1, 0)
-
-
-@pytest.mark.parametrize("end", ["callback", "resolved", "only told"])
-def test_second_invitation_is_released_however_the_first_is_settled(end: str) -> None:
-    scenario = own_system()
-    wrong = scenario.sent("ly")
-    right = corrected(scenario, wrong)
-    if end == "callback":
-        done(scenario.removed(wrong))
-    elif end == "only told":
-        scenario.removal(wrong, NotifiedOnly(server="mx:25"))
-    else:
-        scenario.removal(wrong, NEVER)
-        assert removal(scenario, wrong) == ("corrected", "removal_failed")
-        assert scenario.reservation(right).waits_for == wrong
-        done(scenario.resolve(wrong, "sent"))
-
-    assert scenario.reservation(right).waits_for is None
-    assert done(scenario.claim(right)).changed
-
-
-def test_removal_that_is_retried_keeps_the_second_invitation_waiting() -> None:
-    scenario = own_system()
-    wrong = scenario.sent("ly")
-    right = corrected(scenario, wrong)
-    scenario.removal(wrong, BUSY)
-    scenario.removal(wrong, NEVER)
-    done(scenario.resolve(wrong, "retry"))
-    assert scenario.reservation(right).waits_for == wrong
-
-    scenario.removal(wrong, GONE)
-
-    assert scenario.reservation(right).waits_for is None
-
-
-def test_waiting_for_a_removal_outlasts_the_deadline() -> None:
-    """Neither the sweep nor the next command refunds it: then its use would invite a third person."""
-    scenario = own_system(bound=False)
-    right = corrected(scenario, scenario.sent("ly"))
-    scenario.passes(100_000)
-
-    done(scenario.settle(right))
-    done(scenario.claim(right))
-
-    assert refusal(scenario.redeem("zhao")) == "CODE_HELD"
-    assert scenario.balance == (0, 1)
-
-
-def test_staff_may_cancel_a_reservation_that_waits_for_a_removal() -> None:
-    scenario = own_system()
-    wrong = scenario.sent("ly")
-    right = corrected(scenario, wrong)
-
-    done(scenario.cancel(right))
-    scenario.removal(wrong, GONE)
-
-    assert scenario.kinds[-1] == "AccessRemoved"
-    assert scenario.balance == (0, 0)
-
-
-def test_reservation_is_not_corrected_while_it_waits_for_a_removal() -> None:
-    """The first access is still being removed, so a third reservation could not say what it waits for."""
-    scenario = own_system()
-    right = corrected(scenario, scenario.sent("ly"))
-
-    result = scenario.correct(right, "zhao")
-
-    assert isinstance(result, RecipientNotCorrectable)
-    assert result.why == "waiting"
-
-
-def test_mail_alone_delays_no_second_invitation() -> None:
-    """The old link is dead with the refund, so nothing is left to remove."""
-    scenario = Scenario()
-    wrong = scenario.sent("ly")
-
-    right = corrected(scenario, wrong)
-
-    assert scenario.kinds[-4:] == ["UseRefunded", "AccessCorrected", "AccessRemoved", "UseReserved"]
-    assert removal(scenario, wrong) == ("corrected", "told")
-    assert scenario.reservation(wrong).access_due_at is None
-    assert done(scenario.claim(right)).changed
-
-
-def test_correction_ends_no_access_that_was_never_requested() -> None:
-    scenario = own_system()
-    wrong = scenario.reserved("ly")
-    scenario.attempt(wrong, BUSY)
-
-    right = corrected(scenario, wrong)
-
-    assert removal(scenario, wrong) == (None, None)
-    assert scenario.reservation(right).waits_for is None
-
-
-def test_correcting_an_unknown_outcome_ends_the_possible_access() -> None:
-    """A group's external system that did not answer may have invited; by email the dead link is the end."""
-    effects = {}
-    for channel in ("webhook", "smtp"):
-        scenario = Scenario(channel=channel)
-        wrong = scenario.parked("ly")
-        right = corrected(scenario, wrong)
-        effects[channel] = (*removal(scenario, wrong), scenario.reservation(right).waits_for == wrong)
-
-    assert effects == {"webhook": ("corrected", "removing", True), "smtp": (None, None, False)}
-
-
-@pytest.mark.parametrize("refund", ["resolve", "outage", "outage of sent", "bounced", "staff"])
-def test_refund_ends_access_that_an_external_system_may_have_given(refund: str) -> None:
-    """Otherwise the use could invite a second person while the first one keeps what the system gave."""
-    scenario = own_system()
-    reservation_id = scenario.sent("ly") if refund in {"outage of sent", "bounced", "staff"} else scenario.parked("ly")
-    if refund == "bounced":
-        scenario.bounce(reservation_id)
-    if refund in {"resolve", "bounced"}:
-        done(scenario.resolve(reservation_id, "refunded"))
-    elif refund == "staff":
-        done(scenario.refund(reservation_id, revoke_access=None))
-    else:
-        done(scenario.outage(reservation_id, include_sent=refund == "outage of sent"))
-
-    assert scenario.balance == (0, 0)
-    assert removal(scenario, reservation_id) == ("withdrawn", "removing")
-
-
-@pytest.mark.parametrize("refund", ["resolve", "outage of sent", "staff", "kept"])
-def test_refund_that_ends_no_access_elsewhere_says_nothing_of_one(refund: str) -> None:
-    """By email the link ends with the refund; what staff let stand is their decision."""
-    scenario = own_system() if refund == "kept" else Scenario()
-    reservation_id = scenario.parked("ly") if refund == "resolve" else scenario.sent("ly")
-    if refund == "resolve":
-        done(scenario.resolve(reservation_id, "refunded"))
-    elif refund == "outage of sent":
-        done(scenario.outage(reservation_id, include_sent=True))
-    else:
-        done(scenario.refund(reservation_id, revoke_access=False if refund == "kept" else None))
-
-    assert scenario.balance == (0, 0)
-    assert removal(scenario, reservation_id) == (None, None)
-
-
-def test_late_success_that_stays_refunded_ends_the_external_access() -> None:
-    scenario = own_system(bound=False)
-    reservation_id = scenario.reserved("ly")
-    scenario.attempt(reservation_id, REFUSED)
-    scenario.sent("li")
-    assert refusal(scenario.accept(reservation_id)) == "LINK_NOT_VALID"
-    assert scenario.kinds[-2:] == ["LateSuccessRecorded", "CaseOpened"]
-
-    done(scenario.resolve(reservation_id, "refunded"))
-
-    assert scenario.kinds[-2:] == ["CaseClosed", "AccessRevoked"]
-    assert removal(scenario, reservation_id) == ("withdrawn", "removing")
-
-
-@pytest.mark.parametrize("is_corrected", [True, False])
-def test_success_after_the_end_takes_nothing_and_is_notified_of_the_end_again(*, is_corrected: bool) -> None:
-    """A stalled worker asked the system after the end was reported: it is reported again, and no case is needed."""
-    scenario = own_system(max_uses=5)
-    reservation_id = scenario.parked("ly")
-    done(scenario.correct(reservation_id, "li") if is_corrected else scenario.resolve(reservation_id, "refunded"))
-    scenario.removal(reservation_id, GONE)
-    before = scenario.balance
-
-    done(scenario.outcome(reservation_id, SENT))
-
-    assert scenario.kinds[-1] == "LateSuccessRecorded"
-    assert scenario.balance == before
-    assert scenario.reservation(reservation_id).case_id is None
-    assert removal(scenario, reservation_id)[1] == "removing"
-    scenario.removal(reservation_id, GONE)
-    assert removal(scenario, reservation_id)[1] == "removed"
-
-
-def test_repeated_success_after_a_correction_is_notified_of_the_end_again() -> None:
-    scenario = own_system()
-    reservation_id = scenario.reserved("ly")
-    scenario.attempt(reservation_id, LOST)
-    scenario.passes(10)
-    scenario.attempt(reservation_id, SENT)
-    corrected(scenario, reservation_id)
-    scenario.removal(reservation_id, GONE)
-
-    done(scenario.outcome(reservation_id, SENT, attempt=1))
-
-    assert scenario.kinds[-1] == "LateSuccessRecorded"
-    assert removal(scenario, reservation_id) == ("corrected", "removing")
-
-
-def test_system_may_report_the_removal_of_an_unsent_invitation() -> None:
-    scenario = own_system()
-    reservation_id = scenario.parked("ly")
-    done(scenario.resolve(reservation_id, "refunded"))
-
-    done(scenario.removed(reservation_id))
-
-    assert removal(scenario, reservation_id) == ("withdrawn", "removed")
-
-
-def test_unknown_rebind_that_is_refunded_is_ended_where_it_was_asked_for() -> None:
-    scenario = own_system()
-    former = scenario.sent("ly")
-    moved = next(iter(_rebinds(scenario, former)))
-    scenario.attempt(moved, LOST)
-    scenario.passes(2000)
-    scenario.settle(moved)
-
-    done(scenario.resolve(moved, "refunded"))
-
-    assert removal(scenario, moved) == ("withdrawn", "removing")
-    assert scenario.reservation(former).has_active_access
-    assert scenario.balance == (1, 0)
-
-
-def _rebinds(scenario: Scenario, former: UUID) -> list[UUID]:
-    command = RebindReservation(
-        context=scenario.context("staff"),
-        reservation_id=former,
-        new_reservation_id=scenario.new_id(),
-        group="BLUE",
-    )
-    return [done(scenario.run(command)).require_reservation().reservation_id]
-
-
-def test_correction_records_the_lease_that_lapsed_before_it() -> None:
-    """A worker died with a further delivery: the command need not wait for the sweep to say so."""
-    scenario = own_system()
-    reservation_id = scenario.sent("ly")
-    done(scenario.resend(reservation_id))
-    scenario.claim(reservation_id)
-    first = scenario.correct(reservation_id, "li")
-    assert isinstance(first, RecipientNotCorrectable)
-    assert first.why == "leased"
-    scenario.passes(61)
-
-    done(scenario.correct(reservation_id, "li"))
-
-    kinds = ["InviteOutcomeUnknown", "CaseOpened", "UseRefunded", "CaseClosed", "AccessCorrected", "UseReserved"]
-    assert scenario.kinds[-6:] == kinds
-    assert scenario.reservation(reservation_id).case_id is None
-
-
-def test_refused_correction_records_the_lapsed_lease_too() -> None:
-    scenario = own_system()
-    reservation_id = scenario.reserved("ly")
-    scenario.claim(reservation_id)
-    scenario.passes(61)
-
-    result = scenario.correct(reservation_id, "li", actor="person", code=b"code")
-
-    assert isinstance(result, RecipientNotCorrectable)
-    assert result.why == "unknown"
-    assert scenario.kinds[-1] == "InviteOutcomeUnknown"
-
-
-def test_refund_records_the_lease_that_lapsed_before_it() -> None:
-    """Of a sent use whose further delivery died it is refunded at once; a held one is unknown from then on."""
-    scenario = own_system(max_uses=2, bound=False)
-    sent, reserved_id = scenario.sent("ly"), scenario.reserved("li")
-    done(scenario.resend(sent))
-    scenario.claim(sent)
-    scenario.claim(reserved_id)
-    scenario.passes(61)
-
-    done(scenario.refund(sent, revoke_access=False))
-    result = scenario.refund(reserved_id)
-
-    assert scenario.kinds[-5:-1] == ["InviteOutcomeUnknown", "CaseOpened", "UseRefunded", "CaseClosed"]
-    assert isinstance(result, ReservationNotRefundable)
-    assert result.why == "unknown"
-    assert scenario.kinds[-1] == "InviteOutcomeUnknown"
-    assert not isinstance(scenario.resolve(reserved_id, "sent"), ReservationNotResolvable)
-
-
-def test_staff_may_leave_external_access_of_a_refunded_use() -> None:
-    scenario = own_system(bound=False)
-    reservation_id = scenario.reserved("ly")
-    scenario.attempt(reservation_id, REFUSED)
-    scenario.sent("li")
-    scenario.outcome(reservation_id, SENT, attempt=2)
-
-    done(scenario.resolve(reservation_id, "refunded", revoke_access=False))
-
-    assert scenario.kinds[-1] == "CaseClosed"
-    assert removal(scenario, reservation_id) == (None, None)
+from tests.support.ledger.scenario import START, done
+from tests.unit.domain.histories import Case, History, cases
+
+EXTERNAL = {"group": "TEAM", "channel": "webhook"}  # a code of a group whose invitations go to a system of its own
+OPEN = {**EXTERNAL, "bound": False}
+CORRECTED = "ly.deliver ly.correct:li>li"  # the wrong address, and the right one
+DIED = "ly.deliver ly.resend ly.claim"  # a worker died with a further delivery
+LATE = "ly.reserve ly.refused li.deliver"  # the system deferred it, gave it all the same, and another has the use
+REMOVING = {"access.ending": "withdrawn", "access.removal": "removing"}
+NOTHING = {"access": None}
+
+
+@cases(
+    # The channel is asked at once, and the second invitation is not: it waits.
+    correcting_a_sent_use_ends_its_access_in_the_same_commit=Case(
+        f"{CORRECTED} claim=unchanged",
+        ends="UseRefunded AccessCorrected UseReserved",
+        has={"access.ending": "corrected", "access.removal": "removing", "access_due_at": START},
+        of="ly",
+        terms=EXTERNAL,
+    ),
+    second_invitation_waits=Case(CORRECTED, has={"due_at": None, "public_state": "waiting"}, terms=EXTERNAL),
+    # With a deadline of its own from then on, in the commit that records the channel's answer.
+    second_invitation_is_released_when_the_channel_removed_the_first=Case(
+        f"{CORRECTED} 600s ly.removal:gone",
+        ends="AccessRemoved InviteReleased",
+        last={"deadline": START + timedelta(seconds=600 + 1800)},
+        has={"waits_for": None},
+        terms=EXTERNAL,
+    ),
+    released_invitation_is_sent=Case(f"{CORRECTED} 600s ly.removal:gone sent", balance=(1, 0), terms=EXTERNAL),
+    second_invitation_is_released_when_the_system_reports_the_removal=Case(
+        f"{CORRECTED} ly.removed claim=changed", has={"waits_for": None}, terms=EXTERNAL
+    ),
+    second_invitation_is_released_when_the_group_has_gone_back_to_email=Case(
+        f"{CORRECTED} ly.removal:told claim=changed", has={"waits_for": None}, terms=EXTERNAL
+    ),
+    second_invitation_is_released_when_staff_removed_the_first=Case(
+        f"{CORRECTED} ly.removal:never claim=unchanged ly.resolve:sent claim=changed",
+        has={"waits_for": None},
+        terms=EXTERNAL,
+    ),
+    failed_removal_releases_nothing=Case(
+        f"{CORRECTED} ly.removal:never claim=unchanged",
+        has={"access.ending": "corrected", "access.removal": "removal_failed"},
+        of="ly",
+        terms=EXTERNAL,
+    ),
+    removal_that_is_retried_keeps_the_second_invitation_waiting=Case(
+        f"{CORRECTED} ly.removal:failed ly.removal:never ly.resolve:retry claim=unchanged ly.removal:gone",
+        has={"waits_for": None},
+        terms=EXTERNAL,
+    ),
+    # Neither the sweep nor the next command refunds it: then its use would invite a third person.
+    waiting_for_a_removal_outlasts_the_deadline=Case(
+        f"{CORRECTED} 100000s settle claim zhao.redeem=CODE_HELD", balance=(0, 1), terms=OPEN
+    ),
+    staff_may_cancel_a_reservation_that_waits_for_a_removal=Case(
+        f"{CORRECTED} cancel ly.removal:gone", ends="AccessRemoved", balance=(0, 0), terms=EXTERNAL
+    ),
+    # The first access is still being removed, so a third reservation could not say what it waits for.
+    reservation_is_not_corrected_while_it_waits_for_a_removal=Case(
+        f"{CORRECTED} correct:zhao=RECIPIENT_NOT_CORRECTABLE/waiting", terms=EXTERNAL
+    ),
+    # The old link is dead with the refund, so nothing is left to remove.
+    mail_alone_delays_no_second_invitation=Case(
+        f"{CORRECTED} claim=changed",
+        ends="UseRefunded AccessCorrected AccessRemoved UseReserved InviteAttempted",
+        has={"access.ending": "corrected", "access.removal": "told", "access_due_at": None},
+        of="ly",
+    ),
+    # No attempt, or only refused ones: no recipient has an invitation.
+    correction_ends_no_access_that_was_never_requested=Case(
+        "ly.reserve ly.busy ly.correct:li>li claim=changed", has=NOTHING, of="ly", terms=EXTERNAL
+    ),
+    # A group's external system that did not answer may have invited.
+    correcting_an_unknown_outcome_ends_the_possible_access=Case(
+        "ly.park ly.correct:li>li claim=unchanged",
+        has={"access.ending": "corrected", "access.removal": "removing"},
+        of="ly",
+        terms={"channel": "webhook"},
+    ),
+    correcting_an_unknown_outcome_of_an_email_ends_its_link=Case(
+        "ly.park ly.correct:li>li claim=changed", has=NOTHING, of="ly"
+    ),
+    # Otherwise the use could invite a second person while the first one keeps what the system gave.
+    staff_who_refund_an_unknown_end_the_access=Case(
+        "ly.park ly.resolve:refunded", balance=(0, 0), has=REMOVING, of="ly", terms=EXTERNAL
+    ),
+    outage_that_refunds_an_unknown_ends_the_access=Case(
+        "ly.park ly.outage", balance=(0, 0), has=REMOVING, of="ly", terms=EXTERNAL
+    ),
+    outage_that_refunds_a_sent_use_ends_the_access=Case(
+        "ly.deliver ly.outage+", balance=(0, 0), has=REMOVING, of="ly", terms=EXTERNAL
+    ),
+    staff_who_refund_a_bounced_use_end_the_access=Case(
+        "ly.deliver ly.bounce ly.resolve:refunded", balance=(0, 0), has=REMOVING, of="ly", terms=EXTERNAL
+    ),
+    staff_who_refund_a_sent_use_end_the_access=Case(
+        "ly.deliver ly.refund", balance=(0, 0), has=REMOVING, of="ly", terms=EXTERNAL
+    ),
+    # By email the link ends with the refund.
+    refunded_unknown_of_an_email_says_nothing_of_an_access=Case(
+        "ly.park ly.resolve:refunded", balance=(0, 0), has=NOTHING, of="ly"
+    ),
+    outage_of_a_sent_email_says_nothing_of_an_access=Case(
+        "ly.deliver ly.outage+", balance=(0, 0), has=NOTHING, of="ly"
+    ),
+    refund_of_a_sent_email_says_nothing_of_an_access=Case("ly.deliver ly.refund", balance=(0, 0), has=NOTHING, of="ly"),
+    access_that_staff_let_stand_is_not_ended=Case(
+        "ly.deliver ly.refund-", balance=(0, 0), has=NOTHING, of="ly", terms=EXTERNAL
+    ),
+    late_success_that_stays_refunded_ends_the_external_access=Case(
+        f"{LATE} ly.accept=LINK_NOT_VALID ly.resolve:refunded",
+        ends="LateSuccessRecorded CaseOpened CaseClosed AccessRevoked",
+        has=REMOVING,
+        of="ly",
+        terms=OPEN,
+    ),
+    staff_may_leave_external_access_of_a_refunded_use=Case(
+        f"{LATE} ly.answer:sent@2 ly.resolve:refunded-", ends="CaseClosed", has=NOTHING, of="ly", terms=OPEN
+    ),
+    # A stalled worker asked the system after the end was reported: it is reported again, and no case is needed.
+    success_after_a_correction_is_notified_of_the_end_again=Case(
+        "ly.park ly.correct:li>li ly.removal:gone ly.answer:sent",
+        ends="LateSuccessRecorded",
+        balance=(0, 1),
+        has={"case_id": None, "access.removal": "removing"},
+        of="ly",
+        terms={**EXTERNAL, "max_uses": 5},
+    ),
+    success_after_a_refund_is_notified_of_the_end_again=Case(
+        "ly.park ly.resolve:refunded ly.removal:gone ly.answer:sent",
+        ends="LateSuccessRecorded",
+        balance=(0, 0),
+        has={"case_id": None, "access.removal": "removing"},
+        of="ly",
+        terms={**EXTERNAL, "max_uses": 5},
+    ),
+    end_that_is_reported_again_is_removed_again=Case(
+        "ly.park ly.resolve:refunded ly.removal:gone ly.answer:sent ly.removal:gone",
+        has={"access.removal": "removed"},
+        of="ly",
+        terms={**EXTERNAL, "max_uses": 5},
+    ),
+    end_of_a_corrected_use_that_is_reported_again_is_removed_again=Case(
+        "ly.park ly.correct:li>li ly.removal:gone ly.answer:sent ly.removal:gone",
+        has={"access.removal": "removed"},
+        of="ly",
+        terms={**EXTERNAL, "max_uses": 5},
+    ),
+    # The first attempt stalled with an unknown outcome, the second one counted, then the address was corrected.
+    repeated_success_after_a_correction_is_notified_of_the_end_again=Case(
+        "ly.reserve ly.lost 10s ly.sent ly.correct:li>li ly.removal:gone ly.answer:sent@1",
+        ends="LateSuccessRecorded",
+        has={"access.ending": "corrected", "access.removal": "removing"},
+        of="ly",
+        terms=EXTERNAL,
+    ),
+    # It is waited for, so its report ends it.
+    system_may_report_the_removal_of_an_unsent_invitation=Case(
+        "ly.park ly.resolve:refunded ly.removed",
+        has={"access.ending": "withdrawn", "access.removal": "removed"},
+        of="ly",
+        terms=EXTERNAL,
+    ),
+    unknown_rebind_that_is_refunded_is_ended_where_it_was_asked_for=Case(
+        "ly.deliver ly.rebind:BLUE>moved moved.lost 2000s moved.settle moved.resolve:refunded",
+        balance=(1, 0),
+        has=REMOVING,
+        of="moved",
+        terms=EXTERNAL,
+    ),
+    refunded_rebind_leaves_the_access_where_it_was=Case(
+        "ly.deliver ly.rebind:BLUE>moved moved.lost 2000s moved.settle moved.resolve:refunded",
+        has={"has_active_access": True},
+        of="ly",
+        terms=EXTERNAL,
+    ),
+    # The command need not wait for the sweep to say so.
+    correction_records_the_lease_that_lapsed_before_it=Case(
+        f"{DIED} ly.correct:li=RECIPIENT_NOT_CORRECTABLE/leased 61s ly.correct:li>li",
+        ends="InviteOutcomeUnknown CaseOpened UseRefunded CaseClosed AccessCorrected UseReserved",
+        has={"case_id": None},
+        of="ly",
+        terms=EXTERNAL,
+    ),
+    # A person may not resolve an unknown; that it is one is recorded all the same.
+    refused_correction_records_the_lapsed_lease_too=Case(
+        "ly.reserve ly.claim 61s ly.selfcorrect:li=RECIPIENT_NOT_CORRECTABLE/unknown",
+        ends="InviteOutcomeUnknown",
+        terms=EXTERNAL,
+    ),
+    # Of a sent use whose further delivery died it is refunded at once; a held one is unknown from then on.
+    refund_records_the_lease_that_lapsed_before_it=Case(
+        "ly.deliver li.reserve ly.resend ly.claim claim 61s ly.refund- refund=RESERVATION_NOT_REFUNDABLE/unknown",
+        ends="InviteOutcomeUnknown CaseOpened UseRefunded CaseClosed InviteOutcomeUnknown",
+        terms={**OPEN, "max_uses": 2},
+    ),
+    refused_refund_leaves_the_decision_to_staff=Case(
+        "reserve claim 61s refund=RESERVATION_NOT_REFUNDABLE/unknown resolve:sent=changed", terms=EXTERNAL
+    ),
+)
+def test_end_of_an_external_access_comes_first(case: Case) -> None:
+    case.check()
+
+
+def test_correction_and_the_access_that_it_ends_name_each_other() -> None:
+    history = History(CORRECTED, **EXTERNAL)
+
+    assert getattr(history.events[-2], "by", None) == history.ids["li"]
+    assert history.of("li").waits_for == history.ids["ly"]
 
 
 def test_release_has_the_actor_and_request_of_its_cause() -> None:
     """By these the history shows the removal and the release as one action."""
-    scenario = own_system()
-    wrong = scenario.sent("ly")
-    corrected(scenario, wrong)
+    history = History(CORRECTED, **EXTERNAL)
     context = CommandContext(
-        now=scenario.now, actor="channel", actor_id="team", request_id="r1", correlation_id=UUID(int=9)
+        now=history.now, actor="channel", actor_id="team", request_id="r1", correlation_id=UUID(int=9)
     )
 
-    done(scenario.run(RecordExternalRemoval(context=context, reservation_id=wrong)))
+    done(history.run(RecordExternalRemoval(context=context, reservation_id=history.ids["ly"])))
 
-    released = scenario.events[-1]
-    assert isinstance(released, InviteReleased)
+    released = history.events[-1]
+    assert history.kinds[-1] == "InviteReleased"
     assert (released.actor, released.actor_id) == ("channel", "team")
     assert (released.request_id, released.correlation_id) == ("r1", UUID(int=9))
