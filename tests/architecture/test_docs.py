@@ -19,7 +19,7 @@ from projections.config.settings_reference import SECTIONS, list_sections
 from workers.settings import WorkerSettings
 
 DOCS = Path(__file__).parents[2] / "docs"
-NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
+NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)(?:\[(\w+)\])?`")  # the case of a table in brackets
 RULE_NAME = re.compile(r'"(invariant|rule) (\d+): ')
 EMPHASIZED = re.compile(r"(?<![*\w])\*([^*\n]+)\*(?![*\w])")
 NO_PROSE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
@@ -64,13 +64,11 @@ def test_buttons_and_labels_are_written_as_the_pages_show_them() -> None:
 
 def test_every_test_that_a_page_names_exists() -> None:
     """In the file that the page says: a test that is renamed takes its line in the tables along."""
-    named = {
-        (path, name, page.name) for page in DOCS.rglob("*.md") for path, name in NAMED.findall(page.read_text("utf-8"))
-    }
-    missing = [each for each in sorted(named) if not _has_test(*each[:2])]
+    named = {(*found, page.name) for page in DOCS.rglob("*.md") for found in NAMED.findall(page.read_text("utf-8"))}
+    missing = [each for each in sorted(named) if not _has_test(*each[:3])]
 
     assert missing == []
-    assert len({name for _, name, page in named if page == "failure-tests.md"}) > 40
+    assert len({(name, case) for _, name, case, page in named if page == "failure-tests.md"}) > 40
     assert "owasp.md" in {page for *_, page in named}
 
 
@@ -82,9 +80,11 @@ def test_lists_of_commands_and_routes_are_as_they_are() -> None:
     assert outdated == [], "run `make docs`"
 
 
-def _has_test(path: str, name: str) -> bool:
+def _has_test(path: str, name: str, case: str) -> bool:
     file = DOCS.parent / path
-    return file.exists() and re.search(rf"^def {name}\(", file.read_text("utf-8"), re.MULTILINE) is not None
+    text = file.read_text("utf-8") if file.exists() else ""
+    patterns = [rf"^def {name}\(", *([rf"^    {case}=Case\("] if case else [])]
+    return all(re.search(pattern, text, re.MULTILINE) for pattern in patterns)
 
 
 def test_runbook_and_catalogs_name_every_cause_of_a_case() -> None:

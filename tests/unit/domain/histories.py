@@ -22,16 +22,24 @@ from domain.commands.access.settle_access import RecordRemovalOutcome, SettleAcc
 from domain.commands.code.change_terms import ChangeTerms
 from domain.commands.reservation.close_for_erasure import CloseForErasure
 from domain.errors import Refusal
+from domain.events.campaign import Counting
 from domain.model.reservation import Reservation
 from domain.ports import Accepted, NotifiedOnly, Outcome, OutcomeUnknown, Rejected, RemovalOutcome, RetryLater
-from domain.results import Result
+from domain.results import CampaignResult, CommandResult, HandOutResult, Result, WaitingResult
 from tests.support.ledger.scenario import BUSY, LOST, NO_CONNECTION, REFUSED, SENT, Scenario, ScenarioDraft
 
 STEP: Final = re.compile(
-    r"((?P<who>\w+)\.)?(?P<verb>[a-z]+)(:(?P<value>\w+))?(/(?P<delivery>\d))?(@(?P<attempt>\d))?"
+    r"((?P<who>[\w+]+)\.)?(?P<verb>[a-z]+)(:(?P<value>[\w:]+))?(/(?P<delivery>\d))?(@(?P<attempt>\d))?"
     r"(?P<access>[+-])?(#(?P<request>[\w-]+))?(>(?P<label>\w+))?(=(?P<answer>\S+))?"
 )
-OF_A_PERSON: Final = {"redeem", "reserve", "deliver", "park", "fail"}  # a reservation without a label has their name
+OF_A_PERSON: Final = {
+    "redeem",
+    "redeemother",
+    "reserve",
+    "deliver",
+    "park",
+    "fail",
+}  # a reservation without a label has their name
 SECONDS: Final = {"s": 1, "h": 3600, "d": 86_400}
 OUTCOMES: Final[dict[str, Outcome]] = {
     "sent": SENT,
@@ -39,6 +47,7 @@ OUTCOMES: Final[dict[str, Outcome]] = {
     "busy": BUSY,
     "unreachable": NO_CONNECTION,
     "lost": LOST,
+    "full": RetryLater(server="team", reason="full", wait=timedelta()),
     "altered": Rejected(server="vault", reason="address_mismatch", final=True, needs_review=True),
 }
 REMOVALS: Final[dict[str, RemovalOutcome]] = {
@@ -51,6 +60,9 @@ REMOVALS: Final[dict[str, RemovalOutcome]] = {
     "now": RetryLater(server="team", reason="full", wait=timedelta()),
     "later": RetryLater(server="team", reason="full", wait=timedelta(days=9)),
 }
+
+
+Answered = Result | CampaignResult | HandOutResult | WaitingResult
 
 
 @dataclass(frozen=True)
@@ -79,7 +91,7 @@ class Step:
             value=match["value"] or "",
             delivery=int(match["delivery"]) if match["delivery"] else None,
             attempt=int(match["attempt"]) if match["attempt"] else None,
-            access=match["access"] and match["access"] == "+",
+            access=match["access"] == "+" if match["access"] else None,
             request=match["request"],
             label=match["label"] or (who if match["verb"] in OF_A_PERSON else ""),
             answer=match["answer"],
@@ -114,31 +126,37 @@ class History(Scenario):
                 self.ids[step.label] = result
                 continue
             self.compare(step, result, text)
-            if step.label and not isinstance(result, Refusal) and result.reservation and result.changed:
+            if step.label and isinstance(result, CommandResult) and result.reservation and result.changed:
                 self.ids[step.label] = result.reservation.reservation_id
         return self
 
-    def compare(self, step: Step, result: Result, text: str) -> None:
+    def compare(self, step: Step, result: Answered, text: str) -> None:
         """Compare the answer to a step."""
         found = answer(result)
         if step.answer in self.ids:
-            assert not isinstance(result, Refusal), f"{text}: {found}"
+            assert isinstance(result, CommandResult), f"{text}: {found}"
             assert result.require_reservation().reservation_id == self.ids[step.answer], text
         elif step.answer:
             assert step.answer in {found, found.partition("/")[0]}, f"{text}: {found}"
         else:
             assert not isinstance(result, Refusal), f"{text}: {found}"
 
+    @property
+    def waiting(self) -> str:
+        """Who waits for a use of the campaign, in order; those who have an offer with a star."""
+        names = {value: key.decode() for key, value in self.working_set.recipient_ids.items()}
+        return " ".join(names[each.recipient_id] + "*" * bool(each.offered_until) for each in self.campaign.waiting)
+
     def of(self, label: str = "li") -> Reservation:
         """A reservation by its label."""
         return self.reservation(self.ids[label])
 
 
-def answer(result: Any) -> str:  # noqa: ANN401 - of a command about a code, a campaign or a waiting list
+def answer(result: Answered) -> str:
     """What a command was answered: `changed`, `unchanged`, or the code of a refusal, with its reason if it has one."""
     if not isinstance(result, Refusal):
         return "changed" if result.changed else "unchanged"
-    reason = getattr(result, "why", "")
+    reason = getattr(result, "why", "") or result.facts.get("why")
     return f"{result.code}/{reason}" if reason else result.code
 
 
@@ -211,7 +229,15 @@ def later(seconds: float) -> RetryLater:
     return RetryLater(server="team", reason="full", wait=timedelta(seconds=seconds))
 
 
-VERBS: Final[dict[str, Callable[[History, Step], Result | UUID]]] = {
+def change_campaign(history: History, step: Step) -> Answered:
+    """Staff change terms of the campaign, as `name:7:other:none`, and perhaps which uses its limits count."""
+    words = step.value.split(":") if step.value else []
+    values = (None if word == "none" else int(word) if word.isdecimal() else word for word in words[1::2])
+    counting: dict[str, Counting | None] = {"set": None, "setall": "all", "setnew": "from_now"}
+    return history.change_campaign(counting[step.verb], **dict(zip(words[::2], values, strict=True)))
+
+
+VERBS: Final[dict[str, Callable[[History, Step], Answered | UUID]]] = {
     "redeem": lambda it, step: it.redeem(step.who, again=it.ids[step.value] if step.value else None),
     "reserve": lambda it, step: it.reserved(step.who, again=it.ids[step.value] if step.value else None),
     "deliver": lambda it, step: it.sent(step.who, again=it.ids[step.value] if step.value else None),
@@ -254,6 +280,16 @@ VERBS: Final[dict[str, Callable[[History, Step], Result | UUID]]] = {
     "revoke": lambda it, step: it.revoke(**({"cases": int(step.value)} if step.value else {})),
     "revokemore": lambda it, _: it.continue_revocation(),
     "limit": lambda it, step: change(it, max_uses=int(step.value)),
+    "issue": lambda it, step: it.issue(step.value.encode(), max_uses=9, bound=False),
+    "redeemother": lambda it, step: it.redeem(step.who, code=b"other"),
+    **dict.fromkeys(("set", "setall", "setnew"), change_campaign),
+    "pausecampaign": lambda it, _: it.pause_campaign(),
+    "resumecampaign": lambda it, _: it.resume_campaign(),
+    "endcampaign": lambda it, _: it.end_campaign(),
+    "wait": lambda it, step: it.wait(step.who),
+    "leave": lambda it, step: it.leave(step.who),
+    "mail": lambda it, step: it.mail_offer(step.who, step.value or "sent"),  # type: ignore[arg-type]  # an outcome
+    "offer": lambda it, _: it.offer_uses(),
 }
 
 
@@ -270,6 +306,8 @@ class Case:
         newest: Fields of the newest event of a kind, as `kind.field`.
         has: Attributes of the reservation, `access.ending` too.
         of: The label of that reservation.
+        waiting: Who waits for a use of the campaign, in order; those who have an offer with a star.
+        campaign: Attributes of the campaign.
         terms: What the scenario is made with.
     """
 
@@ -281,6 +319,8 @@ class Case:
     newest: Mapping[str, object] = field(default_factory=dict)
     has: Mapping[str, object] = field(default_factory=dict)
     of: str = "li"
+    waiting: str | None = None
+    campaign: Mapping[str, object] = field(default_factory=dict)
     terms: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> History:
@@ -299,6 +339,9 @@ class Case:
         if self.has:
             reservation = history.of(self.of)
             assert {name: attrgetter(name)(reservation) for name in self.has} == self.has
+        assert self.waiting is None or history.waiting == self.waiting
+        for name, value in self.campaign.items():
+            assert getattr(history.campaign, name) == value, name
         return history
 
 

@@ -1,18 +1,21 @@
 """What the campaign of a code allows: each refusal in its order, and every use that comes back is free again."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from domain.commands.campaign import campaign_limits
 from domain.errors import PersonLimitReached, Refusal
-from domain.events.reservation import LateSuccessRecorded, UseReserved
+from domain.events.reservation import UseReserved
 from domain.policy import Policy
 from domain.results import Result
 from tests.support.ledger.code_terms import make_campaign_terms
 from tests.support.ledger.scenario import LOST, REFUSED, SENT, START, Scenario, done, refusal
+from tests.unit.domain.histories import Case, History, cases
 
 OTHER = b"other"
 
@@ -33,24 +36,111 @@ def campaign_uses(scenario: Scenario) -> list[str]:
     return [kind for kind in kinds if kind.startswith("CampaignUse")]
 
 
-def test_campaign_that_has_not_started_says_when_it_does() -> None:
+def limits(**terms: object) -> dict[str, Any]:
+    """An open code with many uses, in a campaign with such limits."""
+    return {"campaign": make_campaign_terms(**terms), "max_uses": 9, "bound": False}
+
+
+TAKEN, RETURNED = "CampaignUseTaken", "CampaignUseReturned"
+RETRACTED = "issue:other reserve lost resolve:refunded"  # its invitation arrives after all
+
+
+@cases(
+    campaign_ends_at_its_end=Case(
+        "issue:other 9s reserve 1s wang.redeem=CAMPAIGN_ENDED redeem=li",
+        has={"status": "live"},
+        terms=limits(ends_at=START + timedelta(seconds=10)),
+    ),
+    campaign_whose_uses_are_all_sent_is_exhausted=Case(
+        "issue:other deliver wang.redeemother=CAMPAIGN_EXHAUSTED redeem=li", terms=limits(max_uses=1)
+    ),
+    person_has_at_most_their_uses_over_all_codes=Case(
+        "issue:other deliver redeemother=PERSON_LIMIT wang.redeemother=changed refund- redeemother=changed",
+        terms=limits(max_per_person=1),
+    ),
+    # It takes a use of the campaign only for what it returns.
+    correction_moves_the_use_to_a_person_who_may_have_one=Case(
+        "issue:other reserve wang.redeemother correct:wang=PERSON_LIMIT correct:zhao=changed",
+        campaign={"occupied": 2},
+        terms=limits(max_uses=2, max_per_person=1),
+    ),
+    # A place of the day before is no place of this one.
+    use_returned_on_its_day_is_free_again_and_on_a_later_day_is_not=Case(
+        "issue:other reserve refused wang.deliver 1d zhao.redeemother wang.refund- redeemother=CAMPAIGN_DAY_LIMIT",
+        campaign={"occupied": 1, "occupied_on_day": 1},
+        terms=limits(max_per_day=1),
+    ),
+    # What it returns of the day before frees no place of this one.
+    correction_on_a_full_day_moves_a_use_of_the_same_day_only=Case(
+        "issue:other reserve correct:wang>wang 1d zhao.redeemother wang.correct:qian=CAMPAIGN_DAY_LIMIT",
+        terms=limits(max_per_day=1),
+    ),
+    # So such a campaign costs a redeem nothing.
+    reservation_of_a_campaign_without_shared_limits_is_not_in_its_stream=Case(
+        "issue:other reserve",
+        kinds="CodeIssued CodeIssued UseReserved",
+        balance=(0, 1),
+        campaign={"version": 1, "occupied": 0},
+        terms=limits(starts_at=START),
+    ),
+    late_success_on_a_code_without_a_campaign_takes_a_use=Case(
+        "reserve lost resolve:refunded wang.redeem answer:sent@1",
+        last={"effect": "retaken"},
+        terms={"max_uses": 9, "bound": False},
+    ),
+)
+def test_limit_of_a_campaign_leads_to(case: Case) -> None:
+    case.check()
+
+
+@pytest.mark.parametrize(
+    ("terms", "fill", "effect"),
+    [
+        ({"max_uses": 1}, "", "retaken"),
+        ({"max_uses": 1}, "wang.redeemother", "not_retaken"),
+        ({"max_uses": 2}, "wang.redeemother", "retaken"),
+        ({"max_per_person": 1}, "redeemother>again", "not_retaken"),
+        ({"max_per_person": 1}, "wang.redeemother", "retaken"),
+        ({"max_per_person": 2}, "redeemother>again", "retaken"),
+        ({"max_per_day": 1}, "wang.redeemother", "not_retaken"),
+        ({"max_per_day": 2}, "wang.redeemother", "retaken"),
+        ({"starts_at": START}, "redeemother>again", "retaken"),
+    ],
+)
+def test_late_success_takes_a_use_only_within_the_limits(terms: dict[str, object], fill: str, effect: str) -> None:
+    """Beyond them it is for staff to decide."""
+    case = Case(f"{RETRACTED} {fill} answer:sent@1", newest={"LateSuccessRecorded.effect": effect})
+    history = replace(case, terms=limits(**terms)).check()
+
+    assert campaign_uses(history)[-1:] == ([TAKEN] if history.campaign.counts_uses else [])
+    assert history.code.used == (effect == "retaken")
+
+
+@pytest.mark.parametrize(
+    ("steps", "terms", "uses"),
+    [
+        ("deliver wang.redeemother refund- redeemother", {}, [TAKEN, TAKEN, RETURNED, TAKEN]),
+        # The same commit refunds the overdue one first.
+        ("reserve 1801s redeem=changed", {"max_uses": 1}, [TAKEN, RETURNED, TAKEN]),
+    ],
+)
+def test_returned_use_of_a_person_is_taken_again_in_the_log_of_the_campaign(
+    steps: str, terms: dict[str, int], uses: list[str]
+) -> None:
+    history = History(f"issue:other {steps}", **limits(max_per_person=1, **terms))
+
+    assert campaign_uses(history) == uses
+
+
+@pytest.mark.parametrize(("seconds", "retry_after_s"), [(9.5, 10), (0.001, 1)])
+def test_campaign_that_has_not_started_says_when_it_does(seconds: float, retry_after_s: int) -> None:
     """Part of a second is a whole one, so that a retry is not too early."""
-    scenario = two_codes(starts_at=START + timedelta(seconds=9.5))
+    scenario = two_codes(starts_at=START + timedelta(seconds=seconds))
     early = scenario.redeem()
 
-    assert (refusal(early), wait_of(early)) == ("CAMPAIGN_NOT_STARTED", 10)
-    scenario.passes(9.5)
+    assert (refusal(early), wait_of(early)) == ("CAMPAIGN_NOT_STARTED", retry_after_s)
+    scenario.passes(seconds)
     assert done(scenario.redeem()).changed
-
-
-def test_campaign_ends_at_its_end() -> None:
-    scenario = two_codes(ends_at=START + timedelta(seconds=10))
-    scenario.passes(9)
-
-    assert done(scenario.redeem("li")).changed
-    scenario.passes(1)
-    assert refusal(scenario.redeem("wang")) == "CAMPAIGN_ENDED"
-    assert done(scenario.redeem("li")).require_reservation().status == "live"
 
 
 def test_refusals_of_a_campaign_come_in_the_order_that_they_are_declared_in() -> None:
@@ -139,14 +229,6 @@ def test_limit_holds_over_all_codes_and_is_used_up_only_when_nothing_is_reserved
     assert scenario.campaign.occupied == 2
 
 
-def test_campaign_whose_uses_are_all_sent_is_exhausted() -> None:
-    scenario = two_codes(max_uses=1)
-    scenario.sent("li")
-
-    assert refusal(scenario.redeem("wang", code=OTHER)) == "CAMPAIGN_EXHAUSTED"
-    assert done(scenario.redeem("li")).require_reservation().status == "sent"
-
-
 def test_deadline_that_has_passed_is_not_given_as_a_wait() -> None:
     """The lifetime of a reservation is, since the refund may be recorded at any time."""
     scenario = two_codes(max_uses=1)
@@ -212,32 +294,6 @@ def test_addresses_count_for_themselves_without_that_rule() -> None:
     assert "mailbox" not in refused.facts
 
 
-def test_person_has_at_most_their_uses_over_all_codes() -> None:
-    scenario = two_codes(max_per_person=1)
-    mine = scenario.sent("li")
-
-    assert refusal(scenario.redeem("li", code=OTHER)) == "PERSON_LIMIT"
-    assert done(scenario.redeem("wang", code=OTHER)).changed
-    done(scenario.refund(mine, revoke_access=False))
-    assert done(scenario.redeem("li", code=OTHER)).changed
-    assert campaign_uses(scenario) == [
-        "CampaignUseTaken",
-        "CampaignUseTaken",
-        "CampaignUseReturned",
-        "CampaignUseTaken",
-    ]
-
-
-def test_correction_moves_the_use_to_a_person_who_may_have_one() -> None:
-    scenario = two_codes(max_uses=2, max_per_person=1)
-    mine = scenario.reserved("li")
-    done(scenario.redeem("wang", code=OTHER))
-
-    assert refusal(scenario.correct(mine, "wang")) == "PERSON_LIMIT"
-    assert done(scenario.correct(mine, "zhao")).changed
-    assert scenario.campaign.occupied == 2
-
-
 def test_day_that_is_full_names_the_next_day_in_utc() -> None:
     scenario = two_codes(max_per_day=2)
     scenario.sent("li")
@@ -250,96 +306,3 @@ def test_day_that_is_full_names_the_next_day_in_utc() -> None:
     assert done(scenario.redeem("li")).require_reservation().status == "sent"
     scenario.passes(12 * 3600)
     assert done(scenario.redeem("zhao", code=OTHER)).changed
-
-
-def test_use_returned_on_its_day_is_free_again_and_on_a_later_day_is_not() -> None:
-    scenario = two_codes(max_per_day=1)
-    scenario.attempt(scenario.reserved("li"), REFUSED)
-    mine = scenario.sent("wang")
-    scenario.passes(86_400)
-    done(scenario.redeem("zhao", code=OTHER))
-    done(scenario.refund(mine, revoke_access=False))
-
-    assert refusal(scenario.redeem("li", code=OTHER)) == "CAMPAIGN_DAY_LIMIT"
-    assert (scenario.campaign.occupied, scenario.campaign.occupied_on_day) == (1, 1)
-
-
-def test_correction_on_a_full_day_moves_a_use_of_the_same_day_only() -> None:
-    scenario = two_codes(max_per_day=1)
-    mine = scenario.reserved("li")
-    assert done(scenario.correct(mine, "wang")).changed
-    scenario.passes(86_400)
-    today = done(scenario.redeem("zhao", code=OTHER)).require_reservation().reservation_id
-    yesterday = next(
-        key for key, row in scenario.working_set.reservations.items() if row.status == "live" and key != today
-    )
-
-    assert refusal(scenario.correct(yesterday, "qian")) == "CAMPAIGN_DAY_LIMIT"
-
-
-def succeed_late(scenario: Scenario, fill: str | None, *, code: bytes = OTHER) -> str:
-    """The invitation of a refunded use arrives after all, after another person or the same one redeemed; its effect."""
-    mine = scenario.reserved("li")
-    scenario.attempt(mine, LOST)
-    done(scenario.resolve(mine, "refunded"))
-    if fill is not None:
-        done(scenario.redeem(fill, code=code))
-    scenario.outcome(mine, SENT, attempt=1)
-    (late,) = [event for event in scenario.events if isinstance(event, LateSuccessRecorded)]
-    return late.effect
-
-
-@pytest.mark.parametrize(
-    ("terms", "fill", "effect"),
-    [
-        ({"max_uses": 1}, None, "retaken"),
-        ({"max_uses": 1}, "wang", "not_retaken"),
-        ({"max_uses": 2}, "wang", "retaken"),
-        ({"max_per_person": 1}, "li", "not_retaken"),
-        ({"max_per_person": 1}, "wang", "retaken"),
-        ({"max_per_person": 2}, "li", "retaken"),
-        ({"max_per_day": 1}, "wang", "not_retaken"),
-        ({"max_per_day": 2}, "wang", "retaken"),
-        ({"starts_at": START}, "li", "retaken"),
-    ],
-)
-def test_late_success_takes_a_use_only_within_the_limits(
-    terms: dict[str, object], fill: str | None, effect: str
-) -> None:
-    scenario = two_codes(**terms)
-
-    assert succeed_late(scenario, fill) == effect
-    assert campaign_uses(scenario)[-1:] == (["CampaignUseTaken"] if scenario.campaign.counts_uses else [])
-    assert scenario.code.used == (effect == "retaken")
-
-
-def test_late_success_on_a_code_without_a_campaign_takes_a_use() -> None:
-    scenario = Scenario(max_uses=9, bound=False)
-
-    assert succeed_late(scenario, "wang", code=b"code") == "retaken"
-
-
-def test_person_whose_reservation_is_overdue_gets_a_new_one_at_the_limit() -> None:
-    scenario = two_codes(max_uses=1, max_per_person=1)
-    old = scenario.reserved("li")
-    scenario.passes(scenario.policy.reservation_ttl_s + 1)
-    new = done(scenario.redeem("li")).require_reservation()
-
-    assert new.reservation_id != old
-    assert campaign_uses(scenario) == ["CampaignUseTaken", "CampaignUseReturned", "CampaignUseTaken"]
-
-
-def test_wait_until_the_start_is_at_least_a_second() -> None:
-    scenario = two_codes(starts_at=START + timedelta(milliseconds=1))
-
-    assert wait_of(scenario.redeem()) == 1
-
-
-def test_reservation_of_a_campaign_without_shared_limits_is_not_in_its_stream() -> None:
-    """So such a campaign costs a redeem nothing."""
-    scenario = two_codes(starts_at=START)
-    scenario.reserved("li")
-
-    assert campaign_uses(scenario) == []
-    assert (scenario.campaign.version, scenario.campaign.occupied) == (1, 0)
-    assert scenario.balance == (0, 1)
