@@ -1,5 +1,6 @@
-"""Every command has exactly one handler, and its result says what it was about."""
+"""Every command has one handler, its result says what it was about, and refusals and outcomes have their words."""
 
+from datetime import timedelta
 from typing import get_args
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from domain.command_bus import COMMANDS, AnyCommand, ignoring_policy
 from domain.commands.code.import_code import ImportCode, ImportedUse
 from domain.commands.context import Decision
+from domain.errors import CodeUnknown, OutOfBounds, Refusal, RefusalWithReason, refusal_classes
 from domain.policy import Policy
+from domain.ports import Accepted, Outcome, OutcomeUnknown, Rejected, RetryLater, outcome_label
 from domain.working_set import WorkingSet
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.scenario import START, Scenario, ScenarioDraft, done
@@ -57,3 +60,35 @@ def test_import_keeps_recipients_of_uses_and_of_the_binding_for_the_vault() -> N
 
     assert scenario.working_set.writes.recipients == {b"li": li, b"mei": mei}
     assert list(COMMANDS[ImportCode].reads.drafts_in((command,))) == [li, mei]
+
+
+def test_refusal_classes_are_those_with_a_code() -> None:
+    kinds = list(refusal_classes())
+
+    assert {CodeUnknown, OutOfBounds} <= set(kinds)
+    assert not {Refusal, RefusalWithReason} & set(kinds)
+    assert len(kinds) == len(set(kinds))
+    assert list(refusal_classes(CodeUnknown)) == []
+
+
+def test_refusal_is_its_code_and_keeps_its_facts() -> None:
+    unknown = CodeUnknown(retry_after_s=7, taken=2)
+    beyond = OutOfBounds("max_uses")
+
+    assert (str(unknown), unknown.retry_after_s, unknown.facts) == ("CODE_INVALID", 7, {"taken": 2})
+    assert (str(beyond), beyond.retry_after_s, beyond.facts) == ("OUT_OF_BOUNDS", None, {"why": "max_uses"})
+    with pytest.raises(Refusal, match=r"^OUT_OF_BOUNDS$"):
+        raise beyond
+
+
+@pytest.mark.parametrize(
+    ("outcome", "label"),
+    [
+        (Accepted(server="mx:25"), "sent"),
+        (Rejected(server="mx:25", reason="temporary", final=False), "failed"),
+        (RetryLater(server="hook", reason="busy", wait=timedelta(minutes=1)), "deferred"),
+        (OutcomeUnknown(server="mx:25", cause="connection_lost"), "unknown"),
+    ],
+)
+def test_outcome_has_its_label(outcome: Outcome, label: str) -> None:
+    assert outcome_label(outcome) == label

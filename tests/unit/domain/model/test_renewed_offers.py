@@ -18,7 +18,7 @@ FULL_OFFER: Final = timedelta(hours=24) + OFFER_MAIL_MAX
 def offered_until(history: History) -> list[timedelta | None]:
     """How much longer each offer lasts."""
     ends = (place.offered_until for place in history.campaign.waiting)
-    return [end and end - history.now for end in ends]
+    return [end - history.now if end else None for end in ends]
 
 
 @pytest.mark.parametrize("passes", [1, 48])

@@ -93,401 +93,334 @@ def end_of(ending: str, **more: Any) -> Access:
 
 
 PROVED_3 = {"last_attempt": 3, "proved_attempts": (3,), "proved_deliveries": (1,)}
-
-
-@pytest.mark.parametrize(
-    ("before", "event", "changes"),
-    [
-        pytest.param(
-            replace(IDLE, channels=("hook",)),
-            InviteAttempted(**ATTEMPT, lease_until=LATER, channel="smtp", actor_id="w2", request_id="t2"),
+PARKED, PARKED_SENT = replace(LIVE, case_id=CASE), replace(SENT, case_id=CASE)
+DELIVERY: dict[str, tuple[Reservation, ReservationEvent, dict[str, Any]]] = {
+    "attempt-by-a-new-channel": (
+        replace(IDLE, channels=("hook",)),
+        InviteAttempted(**ATTEMPT, lease_until=LATER, channel="smtp", actor_id="w2", request_id="t2"),
+        {
+            "lease": Lease(attempt=3, version=9, channel="smtp", until=LATER, worker="w2", task_id="t2"),
+            "attempts": 3,
+            "last_attempt": 3,
+            "next_attempt_at": None,
+            "deferred": False,
+            "channels": ("hook", "smtp"),
+        },
+    ),
+    "attempt-by-the-same-channel": (
+        replace(IDLE, next_attempt_at=None, deferred=False),
+        InviteAttempted(**ATTEMPT, lease_until=LATER, channel="smtp"),
+        {
+            "lease": Lease(attempt=3, version=9, channel="smtp", until=LATER, worker=None, task_id=None),
+            "attempts": 3,
+            "last_attempt": 3,
+        },
+    ),
+    "sent": (
+        LIVE,
+        InviteSent(**ATTEMPT, server="mx:25"),
+        {"status": "sent", "lease": None, "next_attempt_at": None, "sent_at": AT, **PROVED_3},
+    ),
+    "newest-delivery-sent": (
+        replace(SENT, next_attempt_at=START),
+        InviteSent(**ATTEMPT, delivery=2, server="mx:25"),
+        {
+            "lease": None,
+            "next_attempt_at": None,
+            "resending": False,
+            "last_attempt": 3,
+            "proved_attempts": (2, 3),
+            "proved_deliveries": (1, 2),
+        },
+    ),
+    "older-delivery-sent": (
+        replace(SENT, delivery=3, last_attempt=7),
+        InviteSent(**ATTEMPT, delivery=2, server="mx:25"),
+        {"proved_attempts": (2, 3), "proved_deliveries": (1, 2)},
+    ),
+    "late-success-counted-again": (
+        REFUNDED,
+        LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect="retaken"),
+        {
+            "status": "sent",
+            "sent_at": AT,
+            "refunded_at": None,
+            "refund_cause": None,
+            "refund_request_id": None,
+            **PROVED_3,
+        },
+    ),
+    "late-success-keeps-the-first-time-of-sending": (
+        replace(REFUNDED, sent_at=START),
+        LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect="retaken"),
+        {"status": "sent", "refunded_at": None, "refund_cause": None, "refund_request_id": None, **PROVED_3},
+    ),
+    **{
+        f"late-success-{effect}": (
+            replace(SENT, access=replace(ENDED, removal="removed"), channels=("hook",)),
+            LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect=effect),
+            {"last_attempt": 3, "proved_attempts": (2, 3)},
+        )
+        for effect in ("duplicate", "not_retaken")
+    },
+    **{
+        f"late-success-of-{removal}-access-asks-removal-again": (
+            replace(SENT, access=replace(ENDED, removal=removal), channels=("smtp", "hook")),
+            LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect="ended"),
             {
-                "lease": Lease(attempt=3, version=9, channel="smtp", until=LATER, worker="w2", task_id="t2"),
-                "attempts": 3,
-                "last_attempt": 3,
-                "next_attempt_at": None,
-                "deferred": False,
-                "channels": ("hook", "smtp"),
-            },
-            id="attempt-by-a-new-channel",
-        ),
-        pytest.param(
-            replace(IDLE, next_attempt_at=None, deferred=False),
-            InviteAttempted(**ATTEMPT, lease_until=LATER, channel="smtp"),
-            {
-                "lease": Lease(attempt=3, version=9, channel="smtp", until=LATER, worker=None, task_id=None),
-                "attempts": 3,
-                "last_attempt": 3,
-            },
-            id="attempt-by-the-same-channel",
-        ),
-        pytest.param(
-            LIVE,
-            InviteSent(**ATTEMPT, server="mx:25"),
-            {"status": "sent", "lease": None, "next_attempt_at": None, "sent_at": AT, **PROVED_3},
-            id="sent",
-        ),
-        pytest.param(
-            replace(SENT, next_attempt_at=START),
-            InviteSent(**ATTEMPT, delivery=2, server="mx:25"),
-            {
-                "lease": None,
-                "next_attempt_at": None,
-                "resending": False,
                 "last_attempt": 3,
                 "proved_attempts": (2, 3),
-                "proved_deliveries": (1, 2),
+                "access": replace(ENDED, removal="removing", removal_attempts=0, removal_at=AT),
             },
-            id="newest-delivery-sent",
-        ),
-        pytest.param(
-            replace(SENT, delivery=3, last_attempt=7),
-            InviteSent(**ATTEMPT, delivery=2, server="mx:25"),
-            {"proved_attempts": (2, 3), "proved_deliveries": (1, 2)},
-            id="older-delivery-sent",
-        ),
-        pytest.param(
-            REFUNDED,
-            LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect="retaken"),
-            {
-                "status": "sent",
-                "sent_at": AT,
-                "refunded_at": None,
-                "refund_cause": None,
-                "refund_request_id": None,
-                **PROVED_3,
-            },
-            id="late-success-counted-again",
-        ),
-        pytest.param(
-            replace(REFUNDED, sent_at=START),
-            LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect="retaken"),
-            {"status": "sent", "refunded_at": None, "refund_cause": None, "refund_request_id": None, **PROVED_3},
-            id="late-success-keeps-the-first-time-of-sending",
-        ),
-        *(
-            pytest.param(
-                replace(SENT, access=replace(ENDED, removal="removed"), channels=("hook",)),
-                LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect=effect),
-                {"last_attempt": 3, "proved_attempts": (2, 3)},
-                id=f"late-success-{effect}",
-            )
-            for effect in ("duplicate", "not_retaken")
-        ),
-        *(
-            pytest.param(
-                replace(SENT, access=replace(ENDED, removal=removal), channels=("smtp", "hook")),
-                LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect="ended"),
-                {
-                    "last_attempt": 3,
-                    "proved_attempts": (2, 3),
-                    "access": replace(ENDED, removal="removing", removal_attempts=0, removal_at=AT),
-                },
-                id=f"late-success-of-{removal}-access-asks-removal-again",
-            )
-            for removal in ("removed", "told")
-        ),
-        *(
-            pytest.param(
-                replace(SENT, access=access, channels=channels),
-                LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect="ended"),
-                {"last_attempt": 3, "proved_attempts": (2, 3)},
-                id=name,
-            )
-            for name, access, channels in (
-                ("late-success-by-email-only", replace(ENDED, removal="removed"), ("smtp",)),
-                ("late-success-while-removing", ENDED, ("hook",)),
-                ("late-success-after-failed-removal", replace(ENDED, removal="removal_failed"), ("hook",)),
-                ("late-success-without-access", None, ("hook",)),
-            )
-        ),
-        pytest.param(
-            LIVE,
-            InviteFailed(**ATTEMPT, server="mx:25", reason="temporary", retry_at=LATER),
-            {"lease": None, "next_attempt_at": LATER, "connection_failures": 0},
-            id="failure",
-        ),
-        pytest.param(
-            LIVE,
-            InviteFailed(**ATTEMPT, server="mx:25", reason="temporary", retry_at=LATER, about_connection=True),
-            {"lease": None, "next_attempt_at": LATER, "attempts": 1, "connection_failures": 6},
-            id="failure-of-the-connection",
-        ),
-        pytest.param(
-            replace(SENT, accepted_at=START),
-            InviteFailed(**ATTEMPT, server="mx:25", reason="temporary"),
-            {"lease": None, "next_attempt_at": None, "connection_failures": 0, "resending": False},
-            id="last-failure-of-an-unneeded-resend",
-        ),
-        pytest.param(
-            replace(SENT, accepted_at=START),
-            InviteFailed(**ATTEMPT, server="mx:25", reason="temporary", retry_at=LATER),
-            {"lease": None, "next_attempt_at": LATER, "connection_failures": 0},
-            id="failure-of-an-unneeded-resend",
-        ),
-        pytest.param(
-            SENT,
-            InviteFailed(**ATTEMPT, server="mx:25", reason="temporary"),
-            {"lease": None, "next_attempt_at": None, "connection_failures": 0},
-            id="last-failure-of-a-resend",
-        ),
-        pytest.param(
-            replace(LIVE, deferred=False),
-            InviteDeferred(**ATTEMPT, server="hook", reason="full", until=LATER, deadline=LATER),
-            {"lease": None, "attempts": 1, "next_attempt_at": LATER, "deadline": LATER, "deferred": True},
-            id="deferral",
-        ),
-        pytest.param(
-            LIVE,
-            InviteOutcomeUnknown(**ATTEMPT, cause="timeout"),
-            {"lease": None, "next_attempt_at": None, "ever_unknown": True},
-            id="unknown",
-        ),
-        pytest.param(
-            replace(SENT, accepted_at=START),
-            InviteOutcomeUnknown(**ATTEMPT, cause="timeout"),
-            {"lease": None, "next_attempt_at": None, "ever_unknown": True, "resending": False},
-            id="unknown-of-an-unneeded-resend",
-        ),
-        pytest.param(
-            replace(SENT, accepted_at=START),
-            InviteOutcomeUnknown(**ATTEMPT, cause="timeout", retry_at=LATER),
-            {"lease": None, "next_attempt_at": LATER, "ever_unknown": True},
-            id="unknown-of-an-unneeded-resend-with-a-retry",
-        ),
-        pytest.param(
-            replace(SENT, bounced_deliveries=(1,)),
-            InviteBounced(**FIELDS, reason="other", delivery=2),
-            {"bounced_deliveries": (1, 2), "bounced_at": AT},
-            id="bounce",
-        ),
-        pytest.param(
-            replace(SENT, bounced_deliveries=(2,), bounced_at=START),
-            InviteBounced(**FIELDS, reason="other", delivery=1),
-            {"bounced_deliveries": (2, 1)},
-            id="bounce-of-an-earlier-delivery",
-        ),
-        pytest.param(
-            IDLE_SENT,
-            InviteAccepted(**FIELDS, via="link"),
-            {"accepted_at": AT, "accepted_via": "link", "next_attempt_at": None, "resending": False},
-            id="acceptance",
-        ),
-        pytest.param(
-            replace(SENT, accepted_at=START, accepted_via="link"),
-            InviteAccepted(**FIELDS, via="hook"),
-            {},
-            id="second-acceptance-while-sending",
-        ),
-        pytest.param(
-            replace(SENT, waits_for=OTHER),
-            UseRefunded(**FIELDS, request_id="r2", cause="cancelled", held="used"),
-            {
-                "lease": None,
-                "next_attempt_at": None,
-                "resending": False,
-                "waits_for": None,
-                "status": "refunded",
-                "refunded_at": AT,
-                "refund_cause": "cancelled",
-                "refund_request_id": "r2",
-            },
-            id="refund",
-        ),
-        pytest.param(
-            LIVE,
-            CaseOpened(**FIELDS, case_id=CASE, cause="bounced"),
-            {"next_attempt_at": None, "case_id": CASE},
-            id="case-opened",
-        ),
-    ],
-)
-def test_delivery_event_changes_exactly_its_fields(
-    before: Reservation, event: ReservationEvent, changes: dict[str, Any]
-) -> None:
-    assert find_changes(before, event) == changes
-
-
-PARKED, PARKED_SENT = replace(LIVE, case_id=CASE), replace(SENT, case_id=CASE)
+        )
+        for removal in ("removed", "told")
+    },
+    **{
+        name: (
+            replace(SENT, access=access, channels=channels),
+            LateSuccessRecorded(**ATTEMPT, recipient_id=OTHER, server="mx:25", effect="ended"),
+            {"last_attempt": 3, "proved_attempts": (2, 3)},
+        )
+        for name, access, channels in (
+            ("late-success-by-email-only", replace(ENDED, removal="removed"), ("smtp",)),
+            ("late-success-while-removing", ENDED, ("hook",)),
+            ("late-success-after-failed-removal", replace(ENDED, removal="removal_failed"), ("hook",)),
+            ("late-success-without-access", None, ("hook",)),
+        )
+    },
+    "failure": (
+        LIVE,
+        InviteFailed(**ATTEMPT, server="mx:25", reason="temporary", retry_at=LATER),
+        {"lease": None, "next_attempt_at": LATER, "connection_failures": 0},
+    ),
+    "failure-of-the-connection": (
+        LIVE,
+        InviteFailed(**ATTEMPT, server="mx:25", reason="temporary", retry_at=LATER, about_connection=True),
+        {"lease": None, "next_attempt_at": LATER, "attempts": 1, "connection_failures": 6},
+    ),
+    "last-failure-of-an-unneeded-resend": (
+        replace(SENT, accepted_at=START),
+        InviteFailed(**ATTEMPT, server="mx:25", reason="temporary"),
+        {"lease": None, "next_attempt_at": None, "connection_failures": 0, "resending": False},
+    ),
+    "failure-of-an-unneeded-resend": (
+        replace(SENT, accepted_at=START),
+        InviteFailed(**ATTEMPT, server="mx:25", reason="temporary", retry_at=LATER),
+        {"lease": None, "next_attempt_at": LATER, "connection_failures": 0},
+    ),
+    "last-failure-of-a-resend": (
+        SENT,
+        InviteFailed(**ATTEMPT, server="mx:25", reason="temporary"),
+        {"lease": None, "next_attempt_at": None, "connection_failures": 0},
+    ),
+    "deferral": (
+        replace(LIVE, deferred=False),
+        InviteDeferred(**ATTEMPT, server="hook", reason="full", until=LATER, deadline=LATER),
+        {"lease": None, "attempts": 1, "next_attempt_at": LATER, "deadline": LATER, "deferred": True},
+    ),
+    "unknown": (
+        LIVE,
+        InviteOutcomeUnknown(**ATTEMPT, cause="timeout"),
+        {"lease": None, "next_attempt_at": None, "ever_unknown": True},
+    ),
+    "unknown-of-an-unneeded-resend": (
+        replace(SENT, accepted_at=START),
+        InviteOutcomeUnknown(**ATTEMPT, cause="timeout"),
+        {"lease": None, "next_attempt_at": None, "ever_unknown": True, "resending": False},
+    ),
+    "unknown-of-an-unneeded-resend-with-a-retry": (
+        replace(SENT, accepted_at=START),
+        InviteOutcomeUnknown(**ATTEMPT, cause="timeout", retry_at=LATER),
+        {"lease": None, "next_attempt_at": LATER, "ever_unknown": True},
+    ),
+    "bounce": (
+        replace(SENT, bounced_deliveries=(1,)),
+        InviteBounced(**FIELDS, reason="other", delivery=2),
+        {"bounced_deliveries": (1, 2), "bounced_at": AT},
+    ),
+    "bounce-of-an-earlier-delivery": (
+        replace(SENT, bounced_deliveries=(2,), bounced_at=START),
+        InviteBounced(**FIELDS, reason="other", delivery=1),
+        {"bounced_deliveries": (2, 1)},
+    ),
+    "acceptance": (
+        IDLE_SENT,
+        InviteAccepted(**FIELDS, via="link"),
+        {"accepted_at": AT, "accepted_via": "link", "next_attempt_at": None, "resending": False},
+    ),
+    "second-acceptance-while-sending": (
+        replace(SENT, accepted_at=START, accepted_via="link"),
+        InviteAccepted(**FIELDS, via="hook"),
+        {},
+    ),
+    "refund": (
+        replace(SENT, waits_for=OTHER),
+        UseRefunded(**FIELDS, request_id="r2", cause="cancelled", held="used"),
+        {
+            "lease": None,
+            "next_attempt_at": None,
+            "resending": False,
+            "waits_for": None,
+            "status": "refunded",
+            "refunded_at": AT,
+            "refund_cause": "cancelled",
+            "refund_request_id": "r2",
+        },
+    ),
+    "case-opened": (
+        LIVE,
+        CaseOpened(**FIELDS, case_id=CASE, cause="bounced"),
+        {"next_attempt_at": None, "case_id": CASE},
+    ),
+}
+STAFF_OR_ACCESS: dict[str, tuple[Reservation, ReservationEvent, dict[str, Any]]] = {
+    "closed-live": (PARKED, CaseClosed(**FIELDS, case_id=CASE, how="resolved_sent"), {"case_id": None}),
+    "closed-while-resending": (PARKED_SENT, CaseClosed(**FIELDS, case_id=CASE, how="resolved_sent"), {"case_id": None}),
+    "closed-after-the-last-attempt-of-a-resend": (
+        replace(PARKED_SENT, lease=None),
+        CaseClosed(**FIELDS, case_id=CASE, how="resolved_sent"),
+        {"case_id": None, "resending": False},
+    ),
+    "access-removed-manually": (
+        replace(PARKED_SENT, access=ENDED),
+        CaseClosed(**FIELDS, case_id=CASE, how="removed_by_hand"),
+        {"case_id": None, "access": replace(ENDED, removal="removed")},
+    ),
+    "access-is-left-as-it-is": (
+        replace(PARKED_SENT, access=ENDED),
+        CaseClosed(**FIELDS, case_id=CASE, how="resolved_sent"),
+        {"case_id": None},
+    ),
+    "no-access": (PARKED_SENT, CaseClosed(**FIELDS, case_id=CASE, how="removed_by_hand"), {"case_id": None}),
+    "removal-is-tried-again": (
+        replace(PARKED_SENT, access=replace(ENDED, removal="removal_failed", removal_at=None)),
+        CaseClosed(**FIELDS, case_id=CASE, how="retry", retry_at=LATER),
+        {"case_id": None, "access": replace(ENDED, removal_attempts=0, removal_at=LATER)},
+    ),
+    "sending-is-tried-again": (
+        replace(PARKED, access=ENDED),
+        CaseClosed(**FIELDS, case_id=CASE, how="retry", retry_at=LATER, deadline=LATER),
+        {
+            "case_id": None,
+            "attempts": 0,
+            "connection_failures": 0,
+            "next_attempt_at": LATER,
+            "deadline": LATER,
+        },
+    ),
+    "resend-is-tried-again-until-the-same-deadline": (
+        PARKED_SENT,
+        CaseClosed(**FIELDS, case_id=CASE, how="retry", retry_at=LATER),
+        {"case_id": None, "attempts": 0, "connection_failures": 0, "next_attempt_at": LATER},
+    ),
+    "resend-requested": (
+        replace(SENT, resending=False, delivery=1, next_attempt_at=None),
+        ResendRequested(**FIELDS, delivery=2, deadline=LATER),
+        {
+            "delivery": 2,
+            "delivery_at": AT,
+            "deadline": LATER,
+            "next_attempt_at": AT,
+            "attempts": 0,
+            "connection_failures": 0,
+            "deferred": False,
+            "resending": True,
+        },
+    ),
+    "announcement": (
+        replace(IDLE_SENT, access=STANDING),
+        ExpiryAnnounced(**FIELDS, days=3),
+        {"access": replace(STANDING, announced=(7, 3))},
+    ),
+    "first-announcement": (IDLE_SENT, ExpiryAnnounced(**FIELDS, days=3), {"access": Access(announced=(3,))}),
+    "reminder": (IDLE_SENT, InviteReminded(**FIELDS, days=5), {"access": Access(reminded=5)}),
+    "expiry": (
+        replace(IDLE_SENT, access=replace(STANDING, removal_attempts=4)),
+        AccessExpired(**FIELDS),
+        {
+            "access": end_of("expired", validity_days=30, announced=(7,)),
+            "next_attempt_at": None,
+            "resending": False,
+        },
+    ),
+    "expiry-before-an-import-while-sending": (
+        SENT,
+        AccessExpired(**FIELDS, notify=False),
+        {"access": Access(ending="expired", ended_at=AT)},
+    ),
+    "replacement": (
+        IDLE_SENT,
+        AccessReplaced(**FIELDS, by=OTHER),
+        {"access": end_of("moved", replaced_by=OTHER), "next_attempt_at": None, "resending": False},
+    ),
+    "correction": (
+        replace(REFUNDED, access=STANDING),
+        AccessCorrected(**FIELDS, by=OTHER),
+        {"access": end_of("corrected", replaced_by=OTHER, validity_days=30, announced=(7,))},
+    ),
+    "release": (
+        replace(LIVE, waits_for=OTHER, next_attempt_at=None),
+        InviteReleased(**FIELDS, deadline=LATER),
+        {"waits_for": None, "next_attempt_at": AT, "deadline": LATER},
+    ),
+    "revocation-by-staff": (
+        IDLE_SENT,
+        AccessRevoked(**{**FIELDS, "actor": "staff"}, request_id="r2"),
+        {
+            "access_revoked_at": AT,
+            "access": end_of("withdrawn"),
+            "next_attempt_at": None,
+            "resending": False,
+            "staff_request_id": "r2",
+            "staff_act": "AccessRevoked",
+        },
+    ),
+    "revocation-that-a-channel-reports": (
+        IDLE_SENT,
+        AccessRevoked(**{**FIELDS, "actor": "channel"}),
+        {
+            "access_revoked_at": AT,
+            "access": end_of("withdrawn", removal="removed", removal_at=None),
+            "next_attempt_at": None,
+            "resending": False,
+        },
+    ),
+    "revocation-of-an-ended-access": (
+        replace(SENT, access=ENDED),
+        AccessRevoked(**{**FIELDS, "actor": "channel"}),
+        {"access_revoked_at": AT, "access": replace(ENDED, removal="removed", removal_at=None)},
+    ),
+    **{
+        f"removal-{effect}": (
+            replace(IDLE_SENT, access=ENDED),
+            AccessRemoved(**FIELDS, channel="smtp", server="mx:25", cause="expired", effect=effect),
+            {"access": replace(ENDED, removal=effect, removal_at=None)},
+        )
+        for effect in ("removed", "told")
+    },
+    "removal-without-access": (
+        IDLE_SENT,
+        AccessRemoved(**FIELDS, channel="smtp", server="mx:25", cause="expired"),
+        {"access": Access(removal="removed")},
+    ),
+    "failed-removal-with-a-retry": (
+        replace(IDLE_SENT, access=ENDED),
+        AccessRemovalFailed(**ATTEMPT, channel="h", server="s", cause="expired", reason="timeout", retry_at=LATER),
+        {"access": replace(ENDED, removal_attempts=3, removal_at=LATER)},
+    ),
+    "last-failed-removal": (
+        replace(IDLE_SENT, access=ENDED),
+        AccessRemovalFailed(**ATTEMPT, channel="h", server="s", cause="expired", reason="timeout"),
+        {"access": replace(ENDED, removal="removal_failed", removal_attempts=3, removal_at=None)},
+    ),
+    "note": (LIVE, NoteAdded(**FIELDS, text_id=OTHER), {}),
+}
 
 
 @pytest.mark.parametrize(
-    ("before", "event", "changes"),
-    [
-        pytest.param(
-            PARKED, CaseClosed(**FIELDS, case_id=CASE, how="resolved_sent"), {"case_id": None}, id="closed-live"
-        ),
-        pytest.param(
-            PARKED_SENT,
-            CaseClosed(**FIELDS, case_id=CASE, how="resolved_sent"),
-            {"case_id": None},
-            id="closed-while-resending",
-        ),
-        pytest.param(
-            replace(PARKED_SENT, lease=None),
-            CaseClosed(**FIELDS, case_id=CASE, how="resolved_sent"),
-            {"case_id": None, "resending": False},
-            id="closed-after-the-last-attempt-of-a-resend",
-        ),
-        pytest.param(
-            replace(PARKED_SENT, access=ENDED),
-            CaseClosed(**FIELDS, case_id=CASE, how="removed_by_hand"),
-            {"case_id": None, "access": replace(ENDED, removal="removed")},
-            id="access-removed-manually",
-        ),
-        pytest.param(
-            replace(PARKED_SENT, access=ENDED),
-            CaseClosed(**FIELDS, case_id=CASE, how="resolved_sent"),
-            {"case_id": None},
-            id="access-is-left-as-it-is",
-        ),
-        pytest.param(
-            PARKED_SENT, CaseClosed(**FIELDS, case_id=CASE, how="removed_by_hand"), {"case_id": None}, id="no-access"
-        ),
-        pytest.param(
-            replace(PARKED_SENT, access=replace(ENDED, removal="removal_failed", removal_at=None)),
-            CaseClosed(**FIELDS, case_id=CASE, how="retry", retry_at=LATER),
-            {"case_id": None, "access": replace(ENDED, removal_attempts=0, removal_at=LATER)},
-            id="removal-is-tried-again",
-        ),
-        pytest.param(
-            replace(PARKED, access=ENDED),
-            CaseClosed(**FIELDS, case_id=CASE, how="retry", retry_at=LATER, deadline=LATER),
-            {
-                "case_id": None,
-                "attempts": 0,
-                "connection_failures": 0,
-                "next_attempt_at": LATER,
-                "deadline": LATER,
-            },
-            id="sending-is-tried-again",
-        ),
-        pytest.param(
-            PARKED_SENT,
-            CaseClosed(**FIELDS, case_id=CASE, how="retry", retry_at=LATER),
-            {"case_id": None, "attempts": 0, "connection_failures": 0, "next_attempt_at": LATER},
-            id="resend-is-tried-again-until-the-same-deadline",
-        ),
-        pytest.param(
-            replace(SENT, resending=False, delivery=1, next_attempt_at=None),
-            ResendRequested(**FIELDS, delivery=2, deadline=LATER),
-            {
-                "delivery": 2,
-                "delivery_at": AT,
-                "deadline": LATER,
-                "next_attempt_at": AT,
-                "attempts": 0,
-                "connection_failures": 0,
-                "deferred": False,
-                "resending": True,
-            },
-            id="resend-requested",
-        ),
-        pytest.param(
-            replace(IDLE_SENT, access=STANDING),
-            ExpiryAnnounced(**FIELDS, days=3),
-            {"access": replace(STANDING, announced=(7, 3))},
-            id="announcement",
-        ),
-        pytest.param(
-            IDLE_SENT, ExpiryAnnounced(**FIELDS, days=3), {"access": Access(announced=(3,))}, id="first-announcement"
-        ),
-        pytest.param(IDLE_SENT, InviteReminded(**FIELDS, days=5), {"access": Access(reminded=5)}, id="reminder"),
-        pytest.param(
-            replace(IDLE_SENT, access=replace(STANDING, removal_attempts=4)),
-            AccessExpired(**FIELDS),
-            {
-                "access": end_of("expired", validity_days=30, announced=(7,)),
-                "next_attempt_at": None,
-                "resending": False,
-            },
-            id="expiry",
-        ),
-        pytest.param(
-            SENT,
-            AccessExpired(**FIELDS, notify=False),
-            {"access": Access(ending="expired", ended_at=AT)},
-            id="expiry-before-an-import-while-sending",
-        ),
-        pytest.param(
-            IDLE_SENT,
-            AccessReplaced(**FIELDS, by=OTHER),
-            {"access": end_of("moved", replaced_by=OTHER), "next_attempt_at": None, "resending": False},
-            id="replacement",
-        ),
-        pytest.param(
-            replace(REFUNDED, access=STANDING),
-            AccessCorrected(**FIELDS, by=OTHER),
-            {"access": end_of("corrected", replaced_by=OTHER, validity_days=30, announced=(7,))},
-            id="correction",
-        ),
-        pytest.param(
-            replace(LIVE, waits_for=OTHER, next_attempt_at=None),
-            InviteReleased(**FIELDS, deadline=LATER),
-            {"waits_for": None, "next_attempt_at": AT, "deadline": LATER},
-            id="release",
-        ),
-        pytest.param(
-            IDLE_SENT,
-            AccessRevoked(**{**FIELDS, "actor": "staff"}, request_id="r2"),
-            {
-                "access_revoked_at": AT,
-                "access": end_of("withdrawn"),
-                "next_attempt_at": None,
-                "resending": False,
-                "staff_request_id": "r2",
-                "staff_act": "AccessRevoked",
-            },
-            id="revocation-by-staff",
-        ),
-        pytest.param(
-            IDLE_SENT,
-            AccessRevoked(**{**FIELDS, "actor": "channel"}),
-            {
-                "access_revoked_at": AT,
-                "access": end_of("withdrawn", removal="removed", removal_at=None),
-                "next_attempt_at": None,
-                "resending": False,
-            },
-            id="revocation-that-a-channel-reports",
-        ),
-        pytest.param(
-            replace(SENT, access=ENDED),
-            AccessRevoked(**{**FIELDS, "actor": "channel"}),
-            {"access_revoked_at": AT, "access": replace(ENDED, removal="removed", removal_at=None)},
-            id="revocation-of-an-ended-access",
-        ),
-        *(
-            pytest.param(
-                replace(IDLE_SENT, access=ENDED),
-                AccessRemoved(**FIELDS, channel="smtp", server="mx:25", cause="expired", effect=effect),
-                {"access": replace(ENDED, removal=effect, removal_at=None)},
-                id=f"removal-{effect}",
-            )
-            for effect in ("removed", "told")
-        ),
-        pytest.param(
-            IDLE_SENT,
-            AccessRemoved(**FIELDS, channel="smtp", server="mx:25", cause="expired"),
-            {"access": Access(removal="removed")},
-            id="removal-without-access",
-        ),
-        pytest.param(
-            replace(IDLE_SENT, access=ENDED),
-            AccessRemovalFailed(**ATTEMPT, channel="h", server="s", cause="expired", reason="timeout", retry_at=LATER),
-            {"access": replace(ENDED, removal_attempts=3, removal_at=LATER)},
-            id="failed-removal-with-a-retry",
-        ),
-        pytest.param(
-            replace(IDLE_SENT, access=ENDED),
-            AccessRemovalFailed(**ATTEMPT, channel="h", server="s", cause="expired", reason="timeout"),
-            {"access": replace(ENDED, removal="removal_failed", removal_attempts=3, removal_at=None)},
-            id="last-failed-removal",
-        ),
-        pytest.param(LIVE, NoteAdded(**FIELDS, text_id=OTHER), {}, id="note"),
-    ],
+    ("before", "event", "changes"), [*DELIVERY.values(), *STAFF_OR_ACCESS.values()], ids=[*DELIVERY, *STAFF_OR_ACCESS]
 )
-def test_event_of_staff_or_access_changes_exactly_its_fields(
+def test_event_changes_exactly_its_fields(
     before: Reservation, event: ReservationEvent, changes: dict[str, Any]
 ) -> None:
     assert find_changes(before, event) == changes

@@ -1,9 +1,14 @@
-"""Link tokens: made again on every try, and worthless without the secret."""
+"""Link tokens, made again on every try and worthless without the secret; Message-IDs; digests under a key."""
 
+import hashlib
+import hmac
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from domain.values.keyed_hash import KeyedHash
 from domain.values.link_token import (
     DeliveryRef,
     OptOutRef,
@@ -16,6 +21,7 @@ from domain.values.link_token import (
     read_opt_out_token,
     read_token,
 )
+from domain.values.message_id import message_id
 
 DELIVERY = DeliveryRef(UUID(int=7), 2)
 TOKEN = link_token(b"secret", DELIVERY)
@@ -100,3 +106,21 @@ def test_joined_token_and_correction_token_are_not_interchangeable() -> None:
     assert (read_joined_token(b"secret", joined), read_correction_token(b"secret", correction)) == (ref, ref)
     assert (read_joined_token(b"secret", correction), read_correction_token(b"secret", joined)) == (None, None)
     assert read_joined_token(b"other", joined) is None
+
+
+def test_message_id_is_the_deliverys() -> None:
+    """RFC 5322: in angle brackets, unique per delivery."""
+    assert message_id(DeliveryRef(UUID(int=7), 2), "example.com") == f"<{UUID(int=7)}.2@example.com>"
+
+
+@given(key=st.binary(max_size=64), texts=st.lists(st.binary(max_size=200), min_size=1, max_size=3))
+def test_keyed_hash_equals_hmac_for_each_text(key: bytes, texts: list[bytes]) -> None:
+    keyed = KeyedHash(key)
+
+    assert [keyed.digest(text) for text in texts] == [hmac.digest(key, text, hashlib.sha256) for text in texts]
+
+
+def test_keyed_hash_refuses_key_longer_than_a_block() -> None:
+    """RFC 2104 would hash it first, and no key of the ledger is that long."""
+    with pytest.raises(ValueError, match="a key of 65 bytes is longer than 64"):
+        KeyedHash(bytes(65))
