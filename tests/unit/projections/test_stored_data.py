@@ -79,7 +79,6 @@ def test_address_is_found_in_texts_alone(write: Callable[[object], bytes], serve
 
 class Sums(Projection):
     table = Table("sums", key=("group_name", "day"), columns={"group_name": "text", "sent": "bigint", "day": "text"})
-    merge = Merge.ADD
     state = None
 
     def apply(self, before: None, recorded: Recorded, after: None) -> Iterable[Row]:
@@ -87,27 +86,19 @@ class Sums(Projection):
         return ()
 
 
-class Latest(Sums):
-    merge = Merge.REPLACE
+@pytest.mark.parametrize(
+    ("merge", "rows", "merged"),
+    [
+        (Merge.ADD, [("a", 1, "mon"), ("a", 2, "tue"), ("a", 3, "mon")], [("a", 4, "mon"), ("a", 2, "tue")]),
+        (Merge.REPLACE, [("a", 1, "mon"), ("a", 3, "mon")], [("a", 3, "mon")]),
+        (Merge.COMPLETE, [("a", 1, "mon"), ("a", None, "mon")], [("a", 1, "mon")]),
+    ],
+)
+def test_rows_of_one_key_are_merged(merge: Merge, rows: list[Row], merged: list[Row]) -> None:
+    merger = RowMerger(type("Merged", (Sums,), {"merge": merge})(), rows)
 
-
-class Completed(Sums):
-    merge = Merge.COMPLETE
-
-
-def test_sums_of_one_key_are_added() -> None:
-    merger = RowMerger(Sums(), [("a", 1, "mon"), ("a", 2, "tue"), ("a", 3, "mon")])
-
-    assert merger.take() == [("a", 4, "mon"), ("a", 2, "tue")]
+    assert merger.take() == merged
     assert merger.take() == []
-
-
-def test_newer_row_replaces_the_older() -> None:
-    assert RowMerger(Latest(), [("a", 1, "mon"), ("a", 3, "mon")]).take() == [("a", 3, "mon")]
-
-
-def test_later_row_completes_the_first() -> None:
-    assert RowMerger(Completed(), [("a", 1, "mon"), ("a", None, "mon")]).take() == [("a", 1, "mon")]
 
 
 START = datetime(2026, 11, 27, tzinfo=UTC)

@@ -14,7 +14,7 @@ from prometheus_client import Counter, mmap_dict, values
 from projections.telemetry import multiprocess
 from projections.telemetry.loop_counter import LoopCounter
 from tests.support.metric_samples import scraped
-from tests.support.waiting import run_ready_tasks
+from tests.support.waiting import in_event_loop, run_ready_tasks
 
 PROCESS = """
 import sys
@@ -129,17 +129,15 @@ def count_twice(counter: LoopCounter) -> None:
     counter.count(2)
 
 
-def test_counts_of_each_iteration_are_added_at_once() -> None:
+@in_event_loop
+async def test_counts_of_each_iteration_are_added_at_once() -> None:
     added = Mock(spec=Counter)
     counter = LoopCounter(added)
-
-    async def serve() -> None:
-        count_twice(counter)
-        added.inc.assert_not_called()
-        await run_ready_tasks()
-        count_twice(counter)
-
-    asyncio.run(serve())
+    count_twice(counter)
+    added.inc.assert_not_called()
+    await run_ready_tasks()
+    count_twice(counter)
+    await run_ready_tasks()
 
     assert added.inc.mock_calls == [call(3), call(3)]
 
@@ -163,16 +161,15 @@ def test_counts_of_a_closed_loop_are_added_by_the_next_one() -> None:
     added.inc.assert_called_once_with(4)
 
 
-def test_counts_continue_after_an_addition_that_failed() -> None:
+@in_event_loop
+async def test_counts_continue_after_an_addition_that_failed() -> None:
     added = Mock(spec=Counter)
     added.inc.side_effect = [RuntimeError("broken"), None]
     counter = LoopCounter(added)
 
-    async def serve() -> None:
-        counter.count()
-        await run_ready_tasks()
-        counter.count(2)
-
-    asyncio.run(serve())
+    counter.count()
+    await run_ready_tasks()
+    counter.count(2)
+    await run_ready_tasks()
 
     assert added.inc.mock_calls == [call(1), call(2)]

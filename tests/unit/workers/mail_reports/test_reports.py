@@ -43,6 +43,12 @@ from workers.mail_reports.report_parser import (
 from workers.mail_reports.take_reports import take_mailbox
 
 
+def read(content: bytes) -> MailReport:
+    report = parse_report(content)
+    assert report is not None
+    return report
+
+
 @pytest.mark.parametrize(
     ("status", "diagnostic", "reason", "code"),
     [
@@ -57,41 +63,31 @@ from workers.mail_reports.take_reports import take_mailbox
 def test_failed_notification_is_a_bounce_with_its_reason(
     status: str, diagnostic: str, reason: str, code: int | None
 ) -> None:
-    report = parse_report(status_report("failed", status, diagnostic))
+    report = read(status_report("failed", status, diagnostic))
 
-    assert report is not None
     assert (report.kind, report.reason, report.reply_code) == ("bounced", reason, code)
     assert read_mail_token(SECRET, report.tokens[0], NOW) == REF
     assert report.text.startswith("Reporting-MTA: dns; mx.example")
 
 
 def test_delay_is_none_and_success_reports_nothing() -> None:
-    delayed = parse_report(status_report("delayed", "4.4.1"))
-
-    assert delayed is not None
-    assert delayed.kind == "delayed"
+    assert read(status_report("delayed", "4.4.1")).kind == "delayed"
     assert [parse_report(status_report(action)) for action in ("delivered", "relayed", "expanded", "")] == [None] * 4
 
 
 def test_complaint_names_the_email_by_its_return_path() -> None:
     """The report itself goes to any address of ours."""
-    report = parse_report(COMPLAINT.format(kind="abuse", token=TOKEN).encode())
+    report = read(COMPLAINT.format(kind="abuse", token=TOKEN).encode())
 
-    assert report is not None
     assert (report.kind, report.tokens) == ("complained", (TOKEN,))
     assert parse_report(COMPLAINT.format(kind="not-spam", token=TOKEN).encode()) is None
 
 
 def test_old_servers_are_understood() -> None:
-    report = parse_report(QMAIL.format(token=TOKEN).encode())
+    report = read(QMAIL.format(token=TOKEN).encode())
 
-    assert report is not None
-    assert (report.kind, report.reason, report.reply_code, report.tokens) == (
-        "bounced",
-        "mailbox_unknown",
-        550,
-        (TOKEN,),
-    )
+    assert (report.kind, report.reason, report.reply_code) == ("bounced", "mailbox_unknown", 550)
+    assert report.tokens == (TOKEN,)
     assert report.text.startswith("Hi. This is the qmail-send program")
     assert "Subject: failure notice" in report.text
 
@@ -105,9 +101,8 @@ def test_tokens_of_the_returned_message_come_last() -> None:
     other = mail_token(SECRET, MailRef("invite", REF.subject_id, 2), NOW)
     content = status_report().replace(f"Return-Path: <bounces+{TOKEN}".encode(), f"Return-Path: <b+{other}".encode())
 
-    report = parse_report(content)
+    report = read(content)
 
-    assert report is not None
     assert report.tokens == (TOKEN, other)
 
 
@@ -118,18 +113,16 @@ def test_report_about_a_report_is_about_the_outer_one() -> None:
         "Content-Type: text/rfc822-headers\r\n\r\n", f"Content-Type: message/rfc822\r\n\r\n{inner}"
     )
 
-    report = parse_report(content.encode())
+    report = read(content.encode())
 
-    assert report is not None
     assert report.kind == "delayed"
 
 
 def test_huge_report_is_read_to_a_bound() -> None:
     content = status_report() + b"x" * 10_000_000
 
-    report = parse_report(content)
+    report = read(content)
 
-    assert report is not None
     assert (report.kind, len(report.text) <= REPORT_CHARS_MAX) == ("bounced", True)
     assert len(content) > REPORT_BYTES_MAX
 
@@ -165,9 +158,8 @@ def test_wrong_charset_of_a_report_is_no_obstacle() -> None:
         content = status_report().replace(
             b"Content-Type: text/plain\r\n\r\n", b"Content-Type: text/plain; charset=%b\r\n\r\n%b" % (charset, words)
         )
-        report = parse_report(content)
+        report = read(content)
 
-        assert report is not None
         assert (report.kind, report.tokens, report.reason) == ("bounced", (TOKEN,), "mailbox_unknown")
         assert report.text.encode().startswith(b"Reporting-MTA")
 
@@ -189,16 +181,12 @@ def test_malformed_message_reports_nothing(content: bytes) -> None:
 
 
 def test_damaged_reports_never_raise() -> None:
-    seed = random.randrange(2**32)
-    chance, content = random.Random(seed), status_report()
+    chance, content = random.Random(7), status_report()
     for _ in range(300):
         damaged = bytearray(content)
         for _ in range(chance.randrange(1, 30)):
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
-        try:
-            parse_report(bytes(damaged))
-        except Exception as error:
-            raise AssertionError(f"seed {seed}") from error
+        parse_report(bytes(damaged))
 
 
 VACATIONS = VACATION.format(token="x").encode()
