@@ -42,6 +42,10 @@ def in_event_loop(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, N
 
     @wraps(test)
     def run(*arguments: P.args, **named: P.kwargs) -> None:
-        asyncio.run(asyncio.wait_for(test(*arguments, **named), WAIT_S_MAX))
+        async def bounded() -> None:
+            async with asyncio.timeout(WAIT_S_MAX):
+                await test(*arguments, **named)
+
+        asyncio.run(bounded())
 
     return run

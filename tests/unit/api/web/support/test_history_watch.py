@@ -1,19 +1,19 @@
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Mapping
-from contextlib import ExitStack
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import TypeVar
 from uuid import UUID
 
 import pytest
 
 from api.errors import ApplicationError
 from api.web.support.history import history_watch
-from api.web.support.history.history_watch import HistoryView, HistoryWatch, News
+from api.web.support.history.history_watch import HistoryView, HistoryViewer, HistoryWatch, News
 from api.web.support.statement_query import StatementParams
 from domain.ports import Language
 from projections.config.staff_roles import Role
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.waiting import WAIT_S_MAX, in_event_loop
 
 CODE, OTHER = UUID(int=1), UUID(int=2)
 T = TypeVar("T")
@@ -53,23 +53,20 @@ async def run_directly(function: Callable[[T], U], argument: T) -> U:
     return function(argument)
 
 
-def watch_once(watched: Callable[[FakeSource, HistoryWatch, ExitStack], Coroutine[Any, Any, Any]]) -> FakeSource:
-    """Run a test with viewers, whose own looks are far apart; the test looks."""
+@contextmanager
+def watching() -> Iterator[tuple[FakeSource, HistoryWatch, Callable[[HistoryView, bytes], HistoryViewer]]]:
+    """A watch whose own looks are far apart, so that the test looks, and what adds viewers to it."""
     source = FakeSource()
-
-    async def run() -> None:
-        async with asyncio.timeout(WAIT_S_MAX):
-            with ExitStack() as viewers:
-                await watched(source, HistoryWatch(source, run_directly), viewers)
-
-    asyncio.run(run())
-    return source
+    watch = HistoryWatch(source, run_directly)
+    with ExitStack() as viewers:
+        yield source, watch, lambda view, session: viewers.enter_context(watch.join(view, session, 1))
 
 
 @pytest.mark.parametrize("count", [1, 200])
-def test_queries_and_renderings_do_not_grow_with_viewers(count: int) -> None:
-    async def watched(source: FakeSource, watch: HistoryWatch, stack: ExitStack) -> None:
-        viewers = [stack.enter_context(watch.join(view_of(CODE), b"%d" % n, 1)) for n in range(count)]
+@in_event_loop
+async def test_queries_and_renderings_do_not_grow_with_viewers(count: int) -> None:
+    with watching() as (source, watch, join):
+        viewers = [join(view_of(CODE), b"%d" % n) for n in range(count)]
         await watch.look()
         source.versions[CODE] = 4
         await watch.look()
@@ -78,14 +75,15 @@ def test_queries_and_renderings_do_not_grow_with_viewers(count: int) -> None:
         assert news == [News(4, "1 viewer en at 4")] * count
         assert len(watch) == count
 
-    assert watch_once(watched).calls == {"versions": 3, "roles": 1, "render": 1}
+    assert source.calls == {"versions": 3, "roles": 1, "render": 1}
 
 
-def test_each_view_is_rendered_once() -> None:
-    async def watched(source: FakeSource, watch: HistoryWatch, stack: ExitStack) -> None:
+@in_event_loop
+async def test_each_view_is_rendered_once() -> None:
+    with watching() as (source, watch, join):
         source.roles[b"s"] = "support"
         views = [view_of(CODE), view_of(CODE, language="zh"), view_of(CODE, "support"), view_of(OTHER)]
-        viewers = [stack.enter_context(watch.join(v, b"s" if v.role == "support" else b"v", 1)) for v in views * 2]
+        viewers = [join(v, b"s" if v.role == "support" else b"v") for v in views * 2]
         source.versions[CODE] = 2
         await watch.look()
         assert [news and news.text for viewer in viewers[:4] for news in [viewer.news]] == [
@@ -95,12 +93,13 @@ def test_each_view_is_rendered_once() -> None:
             None,
         ]
 
-    assert watch_once(watched).calls == {"versions": 1, "roles": 1, "render": 3}
+    assert source.calls == {"versions": 1, "roles": 1, "render": 3}
 
 
-def test_slow_viewer_is_sent_the_newest_only() -> None:
-    async def watched(source: FakeSource, watch: HistoryWatch, stack: ExitStack) -> None:
-        viewer = stack.enter_context(watch.join(view_of(CODE), b"v", 1))
+@in_event_loop
+async def test_slow_viewer_is_sent_the_newest_only() -> None:
+    with watching() as (source, watch, join):
+        viewer = join(view_of(CODE), b"v")
         for version in (2, 3, 4):
             source.versions[CODE] = version
             await watch.look()
@@ -108,28 +107,22 @@ def test_slow_viewer_is_sent_the_newest_only() -> None:
         assert await viewer.wait(0) is None
         assert not viewer.has_ended
 
-    watch_once(watched)
-
 
 @pytest.mark.parametrize(("session", "role"), [(b"ended", "viewer"), (b"demoted", "support")])
-def test_viewer_ends_with_session_or_role(session: bytes, role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
+@in_event_loop
+async def test_viewer_ends_with_session_or_role(session: bytes, role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_watch, "SESSIONS_S", 0)
-
-    async def watched(_: FakeSource, watch: HistoryWatch, stack: ExitStack) -> None:
-        viewers = [
-            stack.enter_context(watch.join(view_of(CODE, r), s, 1)) for s, r in ((session, role), (b"v", "viewer"))
-        ]
+    with watching() as (_, watch, join):
+        viewers = [join(view_of(CODE, role), session), join(view_of(CODE), b"v")]
         await watch.look()
         assert await viewers[0].wait(WAIT_S_MAX) is None
         assert [viewer.has_ended for viewer in viewers] == [True, False]
 
-    watch_once(watched)
 
-
-def test_watch_looks_only_while_there_are_viewers_and_survives_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_event_loop
+async def test_watch_looks_only_while_there_are_viewers_and_survives_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history_watch, "LOOK_S", 0.001)
-
-    async def watched(source: FakeSource, watch: HistoryWatch, _: ExitStack) -> None:
+    with watching() as (source, watch, _):
         for version in (2, 3):
             source.is_available, source.failed = False, asyncio.Event()
             with watch.join(view_of(CODE), b"v", 1) as viewer:
@@ -141,5 +134,3 @@ def test_watch_looks_only_while_there_are_viewers_and_survives_an_outage(monkeyp
             assert looking is not None
             await looking
             assert asyncio.all_tasks() == {asyncio.current_task()}, "something still looks"
-
-    watch_once(watched)
