@@ -28,13 +28,13 @@ def fuzz(inputs: int, seed: int, parsers: Sequence[Parser] = PARSERS) -> dict[st
     for number, parser in enumerate(parsers):
         for start in range(0, share, INPUTS_PER_SEED):
             _run(parser, seed * 1_000_003 + number * 10_007 + start, min(INPUTS_PER_SEED, share - start))
-    return {parser.name: share for parser in parsers}
+    return {parser.__name__: share for parser in parsers}
 
 
 def _run(parser: Parser, seed: int, inputs: int) -> None:
     mutator = Mutator(seed)
     for number in range(inputs):
         try:
-            parser.run(mutator)
+            parser(mutator)
         except Exception as error:
-            raise CrashError(f"{parser.name}: input {number} of Mutator({seed}): {error!r}") from error
+            raise CrashError(f"{parser.__name__}: input {number} of Mutator({seed}): {error!r}") from error

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from unicodedata import category
 from uuid import UUID
 
@@ -70,14 +70,11 @@ LINES = {"Cc", "Zl", "Zp"}
 ID = UUID("6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516")
 
 
-class Parser(NamedTuple):
-    """A parser. `run` makes an input, gives it to the parser and asserts what must hold of any answer."""
-
-    name: str
-    run: Callable[[Mutator], None]
+Parser = Callable[[Mutator], None]
+"""Makes an input, gives it to a parser, and asserts what must hold of any answer. Its name is that of the parser."""
 
 
-def _code(mutator: Mutator) -> None:
+def typed_code(mutator: Mutator) -> None:
     typed = mutator.text(
         ("MCM1-PRY5-KC9W-VE1A-S4PD", "OLD2024", "mcm1 pry5 kc9w ve1a s4pd", "优惠码-1", "Ａ１-Ｂ２", "Code: AB-1")
     )
@@ -89,7 +86,7 @@ def _code(mutator: Mutator) -> None:
         assert normal in candidate_codes(normal)
 
 
-def _email(mutator: Mutator) -> None:
+def typed_email(mutator: Mutator) -> None:
     typed = mutator.text(
         ("li.wei@example.com", "a+b@sub.example.org", "用户@例子.中国", "x@bücher.example", "A@GMIAL.COM")
     )
@@ -102,13 +99,13 @@ def _email(mutator: Mutator) -> None:
         assert not {category(character) for character in address.typed} & LINES, "an address makes a header of its own"
 
 
-def _body(mutator: Mutator) -> None:
+def redeem_body(mutator: Mutator) -> None:
     document = '{"email":"li.wei@example.com","code":"MCM1","again":"6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516"}'
     with suppress(ValidationError):
         RedeemRequest.model_validate_json(mutator.octets((document, '{"email":"a","code":"b","again":null}')))
 
 
-def _cell(mutator: Mutator) -> None:
+def csv_cell(mutator: Mutator) -> None:
     cell = mutator.text(("=1+1", "plain", "'=x", "@SUM(A1)", '"quoted", and more'))
     line = csv_line([cell])
     (read,) = next(csv.reader(io.StringIO(line, newline="")))
@@ -117,7 +114,7 @@ def _cell(mutator: Mutator) -> None:
         assert without_mark(f"'{cell}" if cell.startswith(FORMULA) else cell) == cell
 
 
-def _cursor(mutator: Mutator) -> None:
+def cursor(mutator: Mutator) -> None:
     with suppress(ApplicationError):
         timestamp, _ = parse_cursor(
             mutator.text((format_cursor(AT, ID), b64encode(b"0001-01-01T00:00:00+14:00|" + b"0" * 32).decode()))
@@ -126,19 +123,19 @@ def _cursor(mutator: Mutator) -> None:
         Transformer().get_dumper(timestamp, PyFormat.AUTO).dump(timestamp)  # as the driver does
 
 
-def _link(mutator: Mutator) -> None:
+def link_of_email(mutator: Mutator) -> None:
     good = link_token(b"secret", DeliveryRef(ID, 1))
     token = mutator.text((good,))
     reservation = read_token(b"secret", token)
     assert reservation is None or reservation == DeliveryRef(ID, 1), "a link was forged"
 
 
-def _correction_token(mutator: Mutator) -> None:
+def correction_link(mutator: Mutator) -> None:
     token = mutator.text((correction_token(b"secret", ID), link_token(b"secret", DeliveryRef(ID, 1))))
     assert read_correction_token(b"secret", token) in {None, ID}, "a correction token was forged"
 
 
-def _receipt(mutator: Mutator) -> None:
+def receipt(mutator: Mutator) -> None:
     """A signed receipt of which everything but the signed head is altered."""
     text = mutator.text((RECEIPT,))
     if mutator.choice.random() < 0.5:
@@ -156,7 +153,7 @@ def _value(mutator: Mutator) -> Any:  # noqa: ANN401 - any value that JSON knows
     )
 
 
-def _exported_lines(mutator: Mutator) -> None:
+def exported_lines(mutator: Mutator) -> None:
     out = io.BytesIO()
     writer = LineWriter(out)
     for document in ({"format": "fuzz 1"}, {"row": 1}, {"end": True}):
@@ -165,13 +162,13 @@ def _exported_lines(mutator: Mutator) -> None:
         list(read_lines(io.BytesIO(mutator.octets((out.getvalue().decode(),))), "fuzz 1"))
 
 
-def _forgotten(mutator: Mutator) -> None:
+def erased_person(mutator: Mutator) -> None:
     line = mutator.octets(('{"recipient_id":"6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516","at":"2026-11-25T12:00:00Z"}',))
     with suppress(ErasedIdsFileError):
         ErasedIdsFile(Path("forgotten.jsonl"))._parse_line(line, 1)
 
 
-def _settings(mutator: Mutator) -> None:
+def keyrings_and_mail_servers(mutator: Mutator) -> None:
     ring = "1:" + b64encode(b"k" * 32).decode()
     with suppress(KeyRingError):
         KeyRing.parse(mutator.text((ring, f"2:{ring[2:]},{ring}")))
@@ -179,7 +176,7 @@ def _settings(mutator: Mutator) -> None:
         SmtpServerUrl.parse(mutator.text(("smtp://127.0.0.1:25", "smtps://user:p%40ss@mail.example:465", "null://")))
 
 
-def _arguments(mutator: Mutator) -> None:
+def command_arguments(mutator: Mutator) -> None:
     import typer  # noqa: PLC0415 - of the command line alone
 
     for parse, seeds in (
@@ -195,13 +192,13 @@ def _arguments(mutator: Mutator) -> None:
             parse_term(term, mutator.text(("5", "unlimited", "2027-01-31T23:59:00Z", "workspace")))
 
 
-def _headers(mutator: Mutator) -> None:
+def http_headers(mutator: Mutator) -> None:
     header = mutator.text(("zh-CN,zh;q=0.9,en;q=0.8", "*;q=0.1", "en"))
     assert pick_language(header, "zh") in {"zh", "en"}
     client_networks(mutator.text(("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "192.0.2.1, 198.51.100.2")))
 
 
-def _mail_server(mutator: Mutator) -> None:
+def mail_server_reply(mutator: Mutator) -> None:
     reply = refused_message(
         "mx:25", (mutator.choice.randint(-1, 999), mutator.octets(("5.1.1 <a@b.example> no such user",)))
     )
@@ -209,7 +206,7 @@ def _mail_server(mutator: Mutator) -> None:
     assert (reply.reply or "").isprintable()
 
 
-def _search(mutator: Mutator) -> None:
+def search_text(mutator: Mutator) -> None:
     _explain_miss(
         mutator.text(("MCM1-PRY5-KC9W-VE1A-S4PD", "li.wei@example.com", str(ID), "form:0123456789abcdef")),
         is_limited=False,
@@ -217,14 +214,14 @@ def _search(mutator: Mutator) -> None:
     assert all(isinstance(key, UUID) for key in parse_reservation_ids([mutator.text((str(ID),))]))
 
 
-def _page(mutator: Mutator) -> None:
+def page_links(mutator: Mutator) -> None:
     shown = str(link_urls(mutator.text(("see https://example.com/a?b=c&d, or <b>this</b>", "http://x.example/'\">"))))
     assert "<b>" not in shown
     target = mutator.text(("https://example.com/welcome", "http://localhost:3000/", "javascript:alert(1)"))
     assert not is_redirect_target(target) or target.lower().startswith(("https://", "http://"))
 
 
-def _callback(mutator: Mutator) -> None:
+def channel_callback(mutator: Mutator) -> None:
     """A report of an operator's system: its signature and its body; only what was signed is let in."""
     body = b'{"type":"invite.accepted","data":{"reservation_id":"6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516","delivery":1}}'
     secret = secret_text(b"s" * 32)
@@ -238,7 +235,7 @@ def _callback(mutator: Mutator) -> None:
         Callback.model_validate_json(sent)
 
 
-def _target(mutator: Mutator) -> None:
+def webhook_target(mutator: Mutator) -> None:
     """Where webhooks may go: never to an address that is not of the public internet, however it is spelled."""
     url = mutator.text(
         ("https://hooks.example.com/in?x=1", "https://[2606:4700::1]:8443/", "https://127.0.0.1/", "http://0x7f.1/")
@@ -251,7 +248,7 @@ def _target(mutator: Mutator) -> None:
             assert may_reach(ipaddress.ip_address(target.host), "https", ())
 
 
-def _import(mutator: Mutator) -> None:
+def code_file(mutator: Mutator) -> None:
     """A file of codes, as every importer reads it: each line is a code, or says what is wrong."""
     head = "code,max_uses,used,open,expires_at,validity_days,group,rebinds_max\r\n"
     line = 'MCM1-PRY5,5,2,yes,2027-01-01T00:00Z,30,"a ""b""",2\r\n'
@@ -275,7 +272,7 @@ def _import(mutator: Mutator) -> None:
                 assert row.used >= 0
 
 
-def _proxied(mutator: Mutator) -> None:
+def proxy_headers(mutator: Mutator) -> None:
     """What a proxy of ours says of its client is passed on; what others say is not."""
     seen: list[Any] = []
 
@@ -298,7 +295,7 @@ def _proxied(mutator: Mutator) -> None:
     assert peer == "10.0.0.2" or (client, scheme) == (peer, "http"), "somebody else was believed"
 
 
-def _log(mutator: Mutator) -> None:
+def log_line(mutator: Mutator) -> None:
     text = mutator.text(
         ("to li.wei@example.com failed", "postgresql://u:p@h/d", "code MCM1-PRY5-KC9W-VE1A-S4PD", "/a/" + "x" * 46)
     )
@@ -326,28 +323,8 @@ def _sealed_receipt() -> tuple[str, bytes]:
 RECEIPT, PUBLIC_KEY = _sealed_receipt()
 
 PARSERS: Sequence[Parser] = (
-    Parser("code", _code),
-    Parser("e-mail", _email),
-    Parser("body of a redeem", _body),
-    Parser("cell of a file", _cell),
-    Parser("cursor", _cursor),
-    Parser("link token", _link),
-    Parser("correction token", _correction_token),
-    Parser("receipt", _receipt),
-    Parser("exported lines", _exported_lines),
-    Parser("list of forgotten people", _forgotten),
-    Parser("keyrings and mail servers", _settings),
-    Parser("arguments of commands", _arguments),
-    Parser("headers", _headers),
-    Parser("reply of a mail server", _mail_server),
-    Parser("search", _search),
-    Parser("links on pages", _page),
-    Parser("report of an operator's system", _callback),
-    Parser("target of webhooks", _target),
-    Parser("file of codes with uses", _import),
-    Parser("what a proxy says", _proxied),
-    Parser("log line", _log),
-    Parser("message about an email", read_message),
-    Parser("event of a mail provider", read_signed_event),
-    Parser("forged request of a provider", read_forged_request),
+    *(typed_code, typed_email, redeem_body, csv_cell, cursor, link_of_email),
+    *(correction_link, receipt, exported_lines, erased_person, keyrings_and_mail_servers, command_arguments),
+    *(http_headers, mail_server_reply, search_text, page_links, channel_callback, webhook_target),
+    *(code_file, proxy_headers, log_line, read_message, read_signed_event, read_forged_request),
 )

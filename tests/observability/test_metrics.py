@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from prometheus_client import Metric
 
 from projections.telemetry import metrics
+from tests.architecture.sources import nodes_of, parse
 from tests.architecture.vocabulary import prose_in
 from tests.support.metric_samples import scraped
 from tests.support.servers.embedded_stack import PROGRAM
@@ -91,13 +93,13 @@ def test_help_of_a_metric_that_breaks_a_rule_is_found(text: str) -> None:
 def never_written(declaring: str, others: list[str]) -> set[str]:
     declared = {
         target.id
-        for node in ast.parse(declaring).body
+        for node in parse(declaring).body
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
         for target in node.targets
         if isinstance(target, ast.Name)
         if ast.unparse(node.value.func) in {"_counter", "_histogram", "Counter", "Gauge", "Histogram"}
     }
-    nodes = [node for source in others for node in ast.walk(ast.parse(source))]
+    nodes = [node for source in others for node in nodes_of(parse(source))]
     written = {
         node.value.id
         for node in nodes
@@ -111,6 +113,7 @@ def never_written(declaring: str, others: list[str]) -> set[str]:
     return declared - written - summed
 
 
+@cache
 def product_sources() -> list[str]:
     folders = ("domain", "projections", "api", "workers")
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
@@ -165,7 +168,7 @@ def test_every_series_is_there_from_the_first_scrape_of_several_processes(tmp_pa
 
 
 def undeclared_values(source: str) -> set[str]:
-    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    calls = (node for node in nodes_of(parse(source)) if isinstance(node, ast.Call))
     written = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "labels"]
     return {
         str(argument.value)

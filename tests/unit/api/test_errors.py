@@ -18,6 +18,7 @@ from domain.errors import (
     Refusal,
     refusal_classes,
 )
+from tests.architecture.sources import nodes_of, parse
 
 RAISING = frozenset({"ApplicationError", "HttpError", "__init__"})
 
@@ -25,7 +26,7 @@ RAISING = frozenset({"ApplicationError", "HttpError", "__init__"})
 def raised_codes() -> dict[str, str]:
     codes = {}
     for path in Path(str(api.__file__)).parent.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in nodes_of(parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             name, code = getattr(node.func, "id", getattr(node.func, "attr", "")), node.args[0]
