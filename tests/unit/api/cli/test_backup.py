@@ -33,9 +33,16 @@ def add_backup(folder: BackupFolder, day: int, start: str, *, is_complete: bool 
     return name
 
 
-def test_folder_belongs_to_one_ledger(tmp_path: Path) -> None:
-    folder, other = BackupFolder(tmp_path / "backups"), BackupFolder(tmp_path / "other")
+@pytest.fixture
+def folder(tmp_path: Path) -> BackupFolder:
+    """Of ledger 7."""
+    folder = BackupFolder(tmp_path / "backups")
     folder.claim("7", 1)
+    return folder
+
+
+def test_folder_belongs_to_one_ledger(folder: BackupFolder, tmp_path: Path) -> None:
+    other = BackupFolder(tmp_path / "other")
     folder.claim("7", 1)
     other.path.mkdir()
     (other.path / "holiday.jpg").touch()
@@ -47,36 +54,30 @@ def test_folder_belongs_to_one_ledger(tmp_path: Path) -> None:
     assert [entry.name for entry in other.path.iterdir()] == ["holiday.jpg"]
 
 
-def test_copy_does_not_write_next_to_the_living_ledger(tmp_path: Path) -> None:
+def test_copy_does_not_write_next_to_the_living_ledger(folder: BackupFolder) -> None:
     """A restored copy has another timeline; once the ledger is gone, its successor takes the folder over."""
-    folder = BackupFolder(tmp_path)
-    folder.claim("7", 1)
     folder.hold(1)
     folder.claim("7", 1)
     with pytest.raises(BackupError, match="receives WAL of another copy of this ledger"):
         folder.claim("7", 2)
-    os.utime(tmp_path / "receiving.json", (0, 0))
+    os.utime(folder.path / "receiving.json", (0, 0))
     folder.claim("7", 2)
     folder.hold(2)
     folder.release()
     folder.claim("7", 3)
 
 
-def test_interrupted_copy_is_not_a_backup(tmp_path: Path) -> None:
-    folder = BackupFolder(tmp_path)
-    folder.claim("7", 1)
-    (tmp_path / "2027-01-01T000000Z.part").mkdir()
+def test_interrupted_copy_is_not_a_backup(folder: BackupFolder) -> None:
+    (folder.path / "2027-01-01T000000Z.part").mkdir()
     add_backup(folder, 2, "0" * 24, is_complete=False)
     name = add_backup(folder, 3, "0" * 24)
     folder.claim("7", 1)
 
     assert list(folder.backups()) == [name]
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(folder.path.glob("*.part"))
 
 
-def test_pruning_keeps_the_wal_of_the_oldest_backup(tmp_path: Path) -> None:
-    folder = BackupFolder(tmp_path)
-    folder.claim("7", 1)
+def test_pruning_keeps_the_wal_of_the_oldest_backup(folder: BackupFolder) -> None:
     for number in (3, 4):
         (folder.wal / f"{1:08X}{0:08X}{number:08X}.gz").touch()
     before_gap = folder.set_wal_apart()
@@ -95,10 +96,8 @@ def test_pruning_keeps_the_wal_of_the_oldest_backup(tmp_path: Path) -> None:
     ]
 
 
-def test_number_of_a_run_never_comes_back(tmp_path: Path) -> None:
+def test_number_of_a_run_never_comes_back(folder: BackupFolder) -> None:
     """Otherwise a backup would be continued with WAL of another run, also after its former one was pruned."""
-    folder = BackupFolder(tmp_path)
-    folder.claim("7", 1)
     assert (folder.find_run(), folder.wal_of_run(1)) == (1, folder.wal)
     first = folder.set_wal_apart()
     add_backup(folder, 2, segment_of(2 * SEGMENT, 1, SEGMENT), run=folder.find_run())
@@ -117,10 +116,9 @@ def test_segments_follow_one_another_over_the_end_of_a_log() -> None:
     assert segment_after("000000030000000100000000", SEGMENT) == "000000030000000100000001"
 
 
-def test_lists_are_copied_by_whole_lines(tmp_path: Path) -> None:
+def test_lists_are_copied_by_whole_lines(folder: BackupFolder, tmp_path: Path) -> None:
     """What a copy holds never changes; a line without its end waits."""
-    folder, source = BackupFolder(tmp_path / "backups"), tmp_path / CHECKPOINTS
-    folder.claim("7", 1)
+    source = tmp_path / CHECKPOINTS
     folder.copy_lists({CHECKPOINTS: source})
     source.write_text("one\ntw")
     folder.copy_lists({CHECKPOINTS: source, "none": None})

@@ -109,19 +109,15 @@ def test_other_requests_pass_unchanged(method: str, path: str) -> None:
     assert [message.get("body") for message in sent[1:]] == [b"ab"] * 3
 
 
-class Clock:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.seconds = 0.0
-        monkeypatch.setattr("api.http.dependency_status.time", SimpleNamespace(monotonic=lambda: self.seconds))
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    clock = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr("api.http.dependency_status.time", SimpleNamespace(monotonic=lambda: clock.seconds))
+    return clock
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
-
-
-@pytest.fixture
-def status(clock: Clock) -> DependencyStatus:
+def status(clock: SimpleNamespace) -> DependencyStatus:
     """Of a process that started long enough ago for worker and beat to run."""
     dependency_status = DependencyStatus("Redis")
     clock.seconds = START_S
@@ -157,7 +153,7 @@ def test_unavailable_broker_is_the_only_component_that_is_logged(
 
 
 def test_worker_and_beat_may_still_be_starting_when_the_process_has_just_started(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: SimpleNamespace, caplog: pytest.LogCaptureFixture
 ) -> None:
     starting = DependencyStatus("Redis")
     with caplog.at_level(logging.INFO):

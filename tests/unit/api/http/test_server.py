@@ -31,7 +31,7 @@ from api.http.server import http_protocol
 from api.http.server.direct_route import DirectExchange, DirectRouteProtocol
 from api.http.server.idle_server import DatedServerState, IdleServer
 from api.http.server.single_write import JOINED_BYTES_MAX, SingleWriteProtocol, SingleWriteTransport
-from tests.support.waiting import WAIT_S_MAX, wait_for
+from tests.support.waiting import WAIT_S_MAX, in_event_loop, wait_for
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
@@ -60,59 +60,54 @@ class StepLoop:
             callback()
 
 
-@pytest.fixture
-def loop() -> StepLoop:
-    return StepLoop()
+Written = tuple[SingleWriteTransport, list[bytes], StepLoop]
 
 
 @pytest.fixture
-def inner() -> RecordingTransport:
-    return RecordingTransport()
+def written() -> Written:
+    inner, loop = RecordingTransport(), StepLoop()
+    transport = SingleWriteTransport(cast("asyncio.Transport", inner), cast("asyncio.AbstractEventLoop", loop))
+    return transport, inner.writes, loop
 
 
-@pytest.fixture
-def transport(inner: RecordingTransport, loop: StepLoop) -> SingleWriteTransport:
-    return SingleWriteTransport(cast("asyncio.Transport", inner), cast("asyncio.AbstractEventLoop", loop))
-
-
-def test_head_and_body_are_one_write(
-    transport: SingleWriteTransport, inner: RecordingTransport, loop: StepLoop
-) -> None:
+def test_head_and_body_are_one_write(written: Written) -> None:
+    transport, writes, loop = written
     for body in (b"ab", memoryview(b"cd"), b""):
         transport.write(HEAD)
         transport.write(cast("bytes", body))
     loop.step()
 
-    assert inner.writes == [HEAD + b"ab", HEAD + b"cd", HEAD]
+    assert writes == [HEAD + b"ab", HEAD + b"cd", HEAD]
 
 
-def test_head_without_a_body_is_written_in_the_next_iteration(
-    transport: SingleWriteTransport, inner: RecordingTransport, loop: StepLoop
-) -> None:
+def test_head_without_a_body_is_written_in_the_next_iteration(written: Written) -> None:
     """An event stream begins before its first event."""
+    transport, writes, loop = written
     transport.write(HEAD)
-    before = list(inner.writes)
+    before = list(writes)
     loop.step()
     transport.write(b"data: 1")
 
-    assert (before, inner.writes) == ([], [HEAD, b"data: 1"])
+    assert (before, writes) == ([], [HEAD, b"data: 1"])
 
 
-def test_long_body_is_not_copied(transport: SingleWriteTransport, inner: RecordingTransport) -> None:
+def test_long_body_is_not_copied(written: Written) -> None:
     """Two writes cost less."""
+    transport, writes, _ = written
     body = bytes(JOINED_BYTES_MAX + 1)
     transport.write(HEAD)
     transport.write(body)
 
-    assert inner.writes == [HEAD, body]
+    assert writes == [HEAD, body]
 
 
-def test_close_writes_waiting_data(transport: SingleWriteTransport, inner: RecordingTransport, loop: StepLoop) -> None:
+def test_close_writes_waiting_data(written: Written) -> None:
+    transport, writes, loop = written
     transport.write(HEAD)
     transport.close()
     loop.step()
 
-    assert inner.writes == [HEAD, b"closed"]
+    assert writes == [HEAD, b"closed"]
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,23 +120,19 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     await response(scope, receive, send)
 
 
-def test_uvicorn_serves_responses_of_each_kind_on_one_connection() -> None:
-    async def converse() -> bytes:
-        config = uvicorn.Config(application, lifespan="off", log_level="critical")
-        config.load()
-        state = ServerState()
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: SingleWriteProtocol(config, state, {}), "127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        for line in ("GET /one", "GET /pieces", "GET /empty", "HEAD /head", "GET /last"):
-            end = "connection: close\r\n" if line.endswith("last") else ""
-            writer.write(f"{line} HTTP/1.1\r\nhost: localhost\r\n{end}\r\n".encode())
-        answer = await asyncio.wait_for(reader.read(), WAIT_S_MAX)
-        writer.close()
-        server.close()
-        return answer
-
-    answer = asyncio.run(converse())
+@in_event_loop
+async def test_uvicorn_serves_responses_of_each_kind_on_one_connection() -> None:
+    config, state = uvicorn.Config(application, lifespan="off", log_level="critical"), ServerState()
+    config.load()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SingleWriteProtocol(config, state, {}), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    for line in ("GET /one", "GET /pieces", "GET /empty", "HEAD /head", "GET /last"):
+        end = "connection: close\r\n" if line.endswith("last") else ""
+        writer.write(f"{line} HTTP/1.1\r\nhost: localhost\r\n{end}\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    server.close()
 
     assert answer.count(b"HTTP/1.1 2") == 5
     assert b"\r\n\r\n/oneHTTP" in answer
@@ -299,12 +290,13 @@ def test_server_ends_at_its_limit_of_requests() -> None:
     assert not thread.is_alive()
 
 
-def test_signal_before_the_main_loop_ends_it() -> None:
+@in_event_loop
+async def test_signal_before_the_main_loop_ends_it() -> None:
     """The loop looks at the flag before it waits."""
     server = IdleServer(Config(answer))
     server.handle_exit(signal.SIGTERM, None)
 
-    asyncio.run(asyncio.wait_for(server.main_loop(), WAIT_S_MAX))
+    await server.main_loop()
 
 
 @pytest.mark.parametrize("has_date", [True, False])

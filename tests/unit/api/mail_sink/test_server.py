@@ -8,7 +8,7 @@ from pathlib import Path
 from aiosmtpd.smtp import SMTP
 
 from api.mail_sink.server import DAY_S, MaildirHandler, delete_old_mails
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.waiting import WAIT_S_MAX, in_event_loop
 
 
 def test_old_emails_are_deleted_and_new_ones_stay(tmp_path: Path) -> None:
@@ -25,7 +25,8 @@ def test_old_emails_are_deleted_and_new_ones_stay(tmp_path: Path) -> None:
     assert delete_old_mails(tmp_path / "nothing there", now) == 0
 
 
-def test_envelope_that_is_sent_together_is_accepted(tmp_path: Path) -> None:
+@in_event_loop
+async def test_envelope_that_is_sent_together_is_accepted(tmp_path: Path) -> None:
     def send(port: int) -> tuple[bool, list[int]]:
         with smtplib.SMTP("127.0.0.1", port, timeout=WAIT_S_MAX) as client:
             client.ehlo()
@@ -34,11 +35,10 @@ def test_envelope_that_is_sent_together_is_accepted(tmp_path: Path) -> None:
             client.send(b"Subject: one\r\n\r\ntext\r\n.\r\n")
             return client.has_extn("pipelining"), [*codes, client.getreply()[0]]
 
-    async def serve() -> tuple[bool, list[int]]:
-        handler = MaildirHandler(tmp_path / "mail")
-        with closing(socket.create_server(("127.0.0.1", 0))) as listener:
-            await asyncio.get_running_loop().create_server(lambda: SMTP(handler, hostname="localhost"), sock=listener)
-            return await asyncio.to_thread(send, listener.getsockname()[1])
+    handler = MaildirHandler(tmp_path / "mail")
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        await asyncio.get_running_loop().create_server(lambda: SMTP(handler, hostname="localhost"), sock=listener)
+        sent = await asyncio.to_thread(send, listener.getsockname()[1])
 
-    assert asyncio.run(serve()) == (True, [250, 250, 354, 250])
+    assert sent == (True, [250, 250, 354, 250])
     assert len(list((tmp_path / "mail" / "new").iterdir())) == 1

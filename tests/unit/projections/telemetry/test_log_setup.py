@@ -89,24 +89,8 @@ def seconds_for(text: str) -> float:
 @pytest.mark.parametrize(
     "piece",
     [
-        "'",
-        "a",
-        ".",
-        "-",
-        "%",
-        "a'",
-        "a@",
-        "'@",
-        "a@a",
-        "a@a.",
-        "a.a'",
-        "://",
-        "://a",
-        "/a/",
-        "/a/a",
-        "/opt-out/a",
-        "A",
-        "A-",
+        *("'", "a", ".", "-", "%", "a'", "a@", "'@", "a@a", "a@a.", "a.a'"),
+        *("://", "://a", "/a/", "/a/a", "/opt-out/a", "A", "A-"),
     ],
 )
 def test_private_filter_takes_time_in_proportion_to_the_line(piece: str) -> None:
