@@ -1,4 +1,3 @@
-import base64
 import socket
 import urllib.error
 import urllib.request
@@ -10,6 +9,7 @@ from api.cli.embedded.tcp_ports import find_free_port
 from domain.values.trace_ids import is_trace_id
 from projections.config.broker_url import BrokerUrl
 from projections.telemetry import metrics
+from tests.observability.approved_sending import ENVIRONMENT
 from tests.support.waiting import WAIT_S_MAX, wait_for
 from workers.monitoring import heartbeat
 from workers.monitoring.broker_state import BrokerState, BrokerUnavailableError
@@ -73,10 +73,8 @@ def test_doctor_names_the_cause_of_a_stopped_worker(
 
 def test_every_task_has_series_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that metrics do not know by name would hide among the others."""
-    for name in ("PEPPERS", "MASTER_KEYS"):
-        monkeypatch.setenv(f"LEDGER_{name}", "1:" + base64.b64encode(b"k" * 32).decode())
-    monkeypatch.setenv("LEDGER_SECRET_KEY", "test")
-    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     from workers import tasks  # noqa: PLC0415 - it reads its settings when it is imported
 
     registered = {name for name in tasks.process_invite_task.app.tasks if not name.startswith("celery.")}

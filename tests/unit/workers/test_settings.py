@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery.apps.beat import Beat
 from pydantic import ValidationError
 
 from domain.judgment import HAND_OUT, NOTICE, invitation_rules
 from domain.policy import LONGEST_WAIT
 from domain.policy import WAIT_S_MAX as WAIT_SETTING_S_MAX
+from tests.observability.approved_sending import ENVIRONMENT
 from tests.support.waiting import WAIT_S_MAX
 from workers.celery_ext.min_interval import MinInterval
 from workers.celery_ext.shutdown_flag import ShutdownFlag
@@ -119,28 +121,18 @@ def test_backlog_of_the_same_request_is_one_request() -> None:
     assert requests == [True, False, False, False, True, False, True]
 
 
-def test_beat_keeps_no_file_that_a_kill_could_break(tmp_path: Path) -> None:
+def test_beat_keeps_no_file_that_a_kill_could_break(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged = {tmp_path / f"schedule{ending}": text for ending, text in ((".dat", ""), (".dir", "'entries', (0, 9)\n"))}
     for path, text in damaged.items():
         path.write_text(text)
-    ring = "1:" + base64.b64encode(b"k" * 32).decode()
-    keys = {f"LEDGER_{name}": ring for name in ("SECRET_KEY", "PEPPERS", "MASTER_KEYS")}
-    asking = (
-        "import sys; from celery.apps.beat import Beat; from workers.celery_app import celery_app; "
-        "beat = Beat(app=celery_app, schedule=sys.argv[1]); "
-        "print(*beat.Service(celery_app, None, beat.schedule, beat.scheduler_cls).get_scheduler().schedule)"
-    )
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    from workers.celery_app import celery_app  # noqa: PLC0415 - it reads its settings when it is imported
 
-    said = subprocess.run(
-        [sys.executable, "-c", asking, str(tmp_path / "schedule")],
-        env={**os.environ, **keys, "DATABASE_URL": "postgresql:///x"},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=WAIT_S_MAX,
-    ).stdout
+    beat = Beat(app=celery_app, schedule=str(tmp_path / "schedule"))
+    scheduler = beat.Service(celery_app, None, beat.schedule, beat.scheduler_cls).get_scheduler()
 
-    assert {"sweep-due-reservations", "cleanup-expired-users"} <= set(said.split())
+    assert {"sweep-due-reservations", "cleanup-expired-users"} <= set(scheduler.schedule)
     assert damaged == {path: path.read_text() for path in tmp_path.iterdir()}
 
 
@@ -156,10 +148,11 @@ from celery.apps.worker import Worker
 from workers.celery_process import main
 Beat.run = lambda beat: beat.init_loader()
 Worker.start = lambda worker: sys.stderr.write(f"{sorted(set(worker.options) & set(sys.argv[1].split(',')))} ")
-try:
-    main(sys.argv[2:])
-except SystemExit as error:
-    sys.stderr.write(f"{error.code} ")
+for argument in sys.argv[2:]:
+    try:
+        main([argument])
+    except SystemExit as error:
+        sys.stderr.write(f"{error.code} ")
 sys.stderr.write(str(sorted(set(sys.argv[1].split(",")) & set(sys.modules))))
 """
 
@@ -168,15 +161,13 @@ sys.stderr.write(str(sorted(set(sys.argv[1].split(",")) & set(sys.modules))))
     ("arguments", "printed"),
     [
         (("worker",), f"{list(ALONE)} None {sorted(TASKS)}"),
-        (("beat",), "[]"),
-        (("multi",), "usage: python -m workers.celery_process worker|beat []"),
+        (("multi", "beat"), "usage: python -m workers.celery_process worker|beat []"),
     ],
 )
 def test_celery_processes_load_only_their_modules(arguments: tuple[str, ...], printed: str) -> None:
-    ring = "1:" + base64.b64encode(b"k" * 32).decode()
-    secrets = dict.fromkeys(("LEDGER_PEPPERS", "LEDGER_MASTER_KEYS"), ring)
-    env = {**os.environ, "DATABASE_URL": "postgresql:///x", "LEDGER_SECRET_KEY": "k", **secrets}
     command = [sys.executable, "-c", PROGRAM, ",".join((*UNUSED, *TASKS, *ALONE)), *arguments]
-    ended = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=WAIT_S_MAX)
+    ended = subprocess.run(
+        command, env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=True, timeout=WAIT_S_MAX
+    )
 
     assert ended.stderr.splitlines()[-1] == printed
