@@ -1,7 +1,7 @@
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 import msgspec
@@ -59,34 +59,30 @@ def about(scenario: Scenario, reservation_id: UUID) -> dict[str, Any]:
     return {"context": scenario.context("staff", "r1"), "reservation_id": reservation_id}
 
 
-def rebind(scenario: Scenario) -> object:
-    return RebindReservation(**about(scenario, scenario.sent()), new_reservation_id=scenario.new_id(), group="blue")
-
-
 def correct(scenario: Scenario) -> object:
     to: dict[str, Any] = {"recipient": draft_person("mei", scenario.new_id()), "new_reservation_id": scenario.new_id()}
     return CorrectRecipient(**about(scenario, scenario.reserved()), **to)
 
 
-def resend(scenario: Scenario) -> object:
-    return RequestResend(**about(scenario, scenario.sent()))
+def rebind(scenario: Scenario) -> object:
+    return RebindReservation(**about(scenario, scenario.sent()), new_reservation_id=scenario.new_id(), group="blue")
 
 
-def retry(scenario: Scenario) -> object:
-    return ResolveReservation(**about(scenario, scenario.parked()), resolution="retry", case_id=scenario.new_id())
-
-
-def count(scenario: Scenario) -> object:
-    return ResolveReservation(**about(scenario, scenario.parked()), resolution="sent", case_id=scenario.new_id())
-
-
-def refund(scenario: Scenario) -> object:
-    return RefundReservation(**about(scenario, scenario.reserved()), cause="staff")
+def resolve(scenario: Scenario, resolution: Literal["retry", "sent"]) -> object:
+    return ResolveReservation(**about(scenario, scenario.parked()), resolution=resolution, case_id=scenario.new_id())
 
 
 @pytest.mark.parametrize(
     ("draft", "wakes"),
-    [(rebind, True), (correct, True), (resend, True), (retry, True), (count, False), (refund, False)],
+    [
+        (rebind, True),
+        (correct, True),
+        (lambda scenario: RequestResend(**about(scenario, scenario.sent())), True),
+        (lambda scenario: resolve(scenario, "retry"), True),
+        (lambda scenario: resolve(scenario, "sent"), False),
+        (lambda scenario: RefundReservation(**about(scenario, scenario.reserved()), cause="staff"), False),
+    ],
+    ids=["rebind", "correct", "resend", "retry", "count", "refund"],
 )
 def test_worker_is_woken_once_for_due_messages(draft: Callable[[Scenario], object], wakes: bool) -> None:
     scenario = Scenario()

@@ -3,13 +3,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import pytest
 from msgspec.structs import replace
 
 from domain.events.reservation import UseReserved
-from domain.model.reservation import KEPT_CAMPAIGN_TERMS, KEPT_TERMS
+from domain.model.reservation import KEPT_CAMPAIGN_TERMS, KEPT_TERMS, Reservation
 from domain.ports import Language, OutboundMessage
 from domain.values.email_branding import DEFAULT_BRANDING, EmailBranding
 from domain.values.redeem_window import RedeemWindow
@@ -24,7 +24,7 @@ from tests.support.waiting import WAIT_S_MAX
 from workers.channels.mail_message import render_parts
 from workers.sending.branding_cache import GROUPS_MAX, KEPT_S, BrandingCache
 from workers.sending.loop import RECORD_ATTEMPTS_MAX, Ended, send_at_once, send_due
-from workers.sending.message_factory import HandOutMail, create_message_factory
+from workers.sending.message_factory import HandOutMail, MessageFactory, create_message_factory
 
 SLOTS = 3
 
@@ -196,21 +196,30 @@ SHARED: Final = {field.name: field.default for field in fields(OutboundMessage) 
 """Fields of a message that a reservation has too, and their defaults."""
 
 
+def list_messages(factory: MessageFactory, reservation: Reservation) -> list[OutboundMessage]:
+    recipient, later = MESSAGE.recipient, START + timedelta(days=1)
+    return [
+        factory.invitation(reservation, recipient),
+        factory.farewell(reservation, recipient),
+        factory.ends_soon(reservation, recipient, 7, START),
+        factory.reminder(reservation, recipient, later),
+        factory.refund_notice(reservation, recipient, later),
+        factory.correction_notice(reservation, recipient, later),
+        factory.move_notice(reservation, recipient, later),
+    ]
+
+
+def hand_out_mail(**changes: Any) -> HandOutMail:
+    about = {"code_id": RESERVATION.code_id, "recipient_id": RESERVATION.recipient_id, "number": 1, "code": "CODE"}
+    return HandOutMail(**{**about, "language": "en", "group": None, "written_at": START, **changes})
+
+
 @pytest.mark.parametrize("name", SHARED)
 def test_messages_say_each_field_of_their_reservation(name: str) -> None:
-    messages = [
-        FACTORY.invitation(RESERVATION, MESSAGE.recipient),
-        FACTORY.farewell(RESERVATION, MESSAGE.recipient),
-        FACTORY.ends_soon(RESERVATION, MESSAGE.recipient, 7, START),
-        *(
-            create(RESERVATION, MESSAGE.recipient, START + timedelta(days=1))
-            for create in (FACTORY.reminder, FACTORY.refund_notice, FACTORY.correction_notice, FACTORY.move_notice)
-        ),
-    ]
     value = getattr(RESERVATION, name)
 
     assert value != SHARED[name], f"give RESERVATION in {__file__} a value of {name} that is not the default"
-    assert [getattr(message, name) for message in messages] == [value] * len(messages)
+    assert {getattr(message, name) for message in list_messages(FACTORY, RESERVATION)} == {value}
 
 
 def test_messages_look_as_their_group_wants() -> None:
@@ -221,29 +230,11 @@ def test_messages_look_as_their_group_wants() -> None:
         "ledger@example.com",
         find_branding=lambda group: branding if group == "blue" else DEFAULT_BRANDING,
     )
-    blue, recipient, later = replace(RESERVATION, group="blue"), MESSAGE.recipient, START + timedelta(days=1)
-    hand_out = HandOutMail(
-        code_id=RESERVATION.code_id,
-        recipient_id=RESERVATION.recipient_id,
-        number=1,
-        code="MCM1-PRY5-KC9W-VE1A-S4PD",
-        language="en",
-        group="blue",
-        written_at=START,
-    )
-    messages = [
-        factory.invitation(blue, recipient),
-        factory.farewell(blue, recipient),
-        factory.ends_soon(blue, recipient, 7, START),
-        factory.reminder(blue, recipient, later),
-        factory.refund_notice(blue, recipient, later),
-        factory.correction_notice(blue, recipient, later),
-        factory.move_notice(blue, recipient, later),
-        factory.handed_out_code(hand_out, recipient),
-    ]
+    messages = list_messages(factory, replace(RESERVATION, group="blue"))
+    messages.append(factory.handed_out_code(hand_out_mail(group="blue"), MESSAGE.recipient))
 
     assert [message.branding for message in messages] == [branding] * len(messages)
-    assert factory.invitation(replace(RESERVATION, group=None), recipient).branding == DEFAULT_BRANDING
+    assert factory.invitation(replace(RESERVATION, group=None), MESSAGE.recipient).branding == DEFAULT_BRANDING
 
 
 def test_message_leaves_out_a_request_id_that_a_caller_made_up() -> None:
@@ -255,27 +246,12 @@ def test_message_leaves_out_a_request_id_that_a_caller_made_up() -> None:
 
 def write_codes(language: Language, ends: Sequence[datetime | None], starts_at: datetime | None = None) -> list[str]:
     """The subject, text and HTML of an email with a code for each end, the first one first, and those of a reminder."""
-    parts = [
-        render_parts(
-            FACTORY.handed_out_code(
-                HandOutMail(
-                    code_id=RESERVATION.code_id,
-                    recipient_id=RESERVATION.recipient_id,
-                    number=1,
-                    code="CODE",
-                    language=language,
-                    group=None,
-                    written_at=START,
-                    window=RedeemWindow(starts_at, ends[0]),
-                    is_reminder=is_reminder,
-                    codes=[("CODE", ends_at) for ends_at in ends],
-                    total=len(ends),
-                ),
-                MESSAGE.recipient,
-            )
-        )
+    window, codes = RedeemWindow(starts_at, ends[0]), [("CODE", ends_at) for ends_at in ends]
+    mails = [
+        hand_out_mail(language=language, window=window, codes=codes, total=len(ends), is_reminder=is_reminder)
         for is_reminder in (False, True)
     ]
+    parts = [render_parts(FACTORY.handed_out_code(mail, MESSAGE.recipient)) for mail in mails]
     return [f"{each.subject}\n{text}" for each in parts for text in (each.text, each.html)]
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from api.web.support.history.waterfall import (
     DETAILED_MAX,
     TRUE_SCALE_UP_TO_S,
     Span,
+    Waterfall,
     draw_small_waterfall,
     draw_waterfall,
     list_spans,
@@ -71,6 +73,12 @@ def sent(seconds: float, attempt: int = 1, ms_ago: tuple[int, ...] = ()) -> Invi
     return InviteSent(**stamp(seconds), attempt=attempt, server="mx:25", ms_ago=ms_ago)
 
 
+def draw_spans(events: Sequence[tuple[int, Event]], now: datetime, *, is_true_scale: bool | None = None) -> Waterfall:
+    drawn = draw_waterfall(events, now, is_true_scale=is_true_scale)
+    assert drawn is not None
+    return drawn
+
+
 def spans_of(*events: Event, now_s: float = 1_000) -> list[Span]:
     return list_spans(list(enumerate(events, 2)), START + timedelta(seconds=now_s))
 
@@ -101,10 +109,9 @@ def test_measured_attempt_is_shown_in_its_parts_without_gaps() -> None:
 
 def test_attempt_without_measurements_is_one_span() -> None:
     """Older events, and channels that measure nothing: no time is made up."""
-    drawn = draw_waterfall([(2, reserved()), (3, attempted(1)), (4, sent(3))], START)
+    drawn = draw_spans([(2, reserved()), (3, attempted(1)), (4, sent(3))], START)
 
     assert words(reserved(), attempted(1), sent(3)) == [("queue", 0, 1), ("attempt", 1, 3)]
-    assert drawn is not None
     assert drawn.unmeasured
     assert (drawn.waiting, drawn.working) == (timedelta(seconds=1), timedelta(seconds=2))
 
@@ -186,9 +193,8 @@ def test_many_attempts_are_bounded_and_positions_stay_within_the_width() -> None
         history += [attempted(number * 10, number), failed(number * 10 + 1, number * 10 + 5, number, MEASURED)]
     events = list(enumerate(history, 2))
 
-    drawn, small = draw_waterfall(events, START + timedelta(hours=1)), draw_small_waterfall(events, START)
+    drawn, small = draw_spans(events, START + timedelta(hours=1)), draw_small_waterfall(events, START)
 
-    assert drawn is not None
     assert small is not None
     assert len(drawn.spans) + drawn.omitted == len(list_spans(events, START + timedelta(hours=1)))
     assert sum(place.span.phase == "content" for place in drawn.spans) == DETAILED_MAX
@@ -204,12 +210,9 @@ def _fields(event: UseReserved) -> dict[str, Any]:
 def test_squeezed_spans_say_so() -> None:
     events = list(enumerate([reserved(), attempted(1), failed(2, 1_800), attempted(1_801, 2), sent(1_802, 2)], 2))
     end = START + timedelta(seconds=1_802)
-    long, true = draw_waterfall(events, end), draw_waterfall(events, end, is_true_scale=True)
-    short = draw_waterfall(events[:3], START + timedelta(seconds=TRUE_SCALE_UP_TO_S))
+    long, true = draw_spans(events, end), draw_spans(events, end, is_true_scale=True)
+    short = draw_spans(events[:3], START + timedelta(seconds=TRUE_SCALE_UP_TO_S))
 
-    assert long is not None
-    assert true is not None
-    assert short is not None
     assert {drawn.span.phase: drawn.is_squeezed for drawn in long.spans}["retry"]
     assert not long.is_true_scale
     assert not any(drawn.is_squeezed for drawn in [*true.spans, *short.spans])
