@@ -1,7 +1,6 @@
 import subprocess
 import sys
 from typing import Any, Literal
-from uuid import uuid4
 
 import pytest
 from fastapi import APIRouter
@@ -90,44 +89,29 @@ class Document(BaseModel):
     first: Line | None = None
 
 
-def mark(document: Any) -> Any:  # noqa: ANN401 - whatever the answer is
-    schema = Document.model_json_schema()
-    return mark_texts(document, schema, schema.get("$defs", {}))
+UNTRUSTED = {"untrusted_text": ATTACK}
+LINE = {"id": "x", "note": ATTACK, "data": {"deep": [{"name": ATTACK}]}}
+MARKED_LINE = {"id": {"untrusted_text": "x"}, "note": UNTRUSTED, "data": {"deep": [{"name": UNTRUSTED}]}}
+OWN_WORDS = {"state": "sent", "detail": "Nothing was changed."}
+SCHEMA = Document.model_json_schema()
+ID = "6f1d2c3b-4a59-4877-9a0b-c1d2e3f40516"
+UUID_SCHEMA = {"type": "string", "format": "uuid"}
+ANY_OF = {"anyOf": [{"type": "string", "enum": ["sent"]}, {"type": "string"}]}
+"""Of several models with a field of the same name, the one that says least decides."""
 
 
-def test_note_is_marked_wherever_it_is() -> None:
-    line = {"id": "x", "note": ATTACK, "data": {"deep": [{"name": ATTACK}]}}
-
-    marked = mark({"lines": [line], "first": line})
-
-    text = {"untrusted_text": ATTACK}
-    expected = {"id": {"untrusted_text": "x"}, "note": text, "data": {"deep": [{"name": text}]}}
-    assert marked == {"lines": [expected], "first": expected}
-
-
-def test_listed_values_and_own_words_are_not_marked() -> None:
-    lines = [{"state": "sent", "detail": "Nothing was changed."}, {"state": ATTACK}]
-
-    marked = mark({"lines": lines})
-
-    assert marked == {"lines": [lines[0], {"state": {"untrusted_text": ATTACK}}]}
-
-
-def test_id_is_marked_if_it_is_no_id() -> None:
-    schema = {"type": "string", "format": "uuid"}
-    identifier = str(uuid4())
-
-    assert mark_texts(identifier, schema, {}) == identifier
-    assert mark_texts(f"{identifier} {ATTACK}", schema, {}) == {"untrusted_text": f"{identifier} {ATTACK}"}
-
-
-def test_text_is_marked_if_one_of_its_schemas_permits_any_text() -> None:
-    """Of several models with a field of the same name, the one that says least decides."""
-    schema = {"anyOf": [{"type": "string", "enum": ["sent"]}, {"type": "string"}]}
-
-    assert mark_texts("sent", schema, {}) == {"untrusted_text": "sent"}
-
-
-def test_member_that_no_schema_names_is_marked() -> None:
-    """As of an event whose fields a later version adds."""
-    assert mark({"lines": [], "added": ATTACK}) == {"lines": [], "added": {"untrusted_text": ATTACK}}
+@pytest.mark.parametrize(
+    ("schema", "answer", "marked"),
+    [
+        (SCHEMA, {"lines": [LINE], "first": LINE}, {"lines": [MARKED_LINE], "first": MARKED_LINE}),
+        (SCHEMA, {"lines": [OWN_WORDS]}, {"lines": [OWN_WORDS]}),
+        (SCHEMA, {"lines": [{"state": ATTACK}]}, {"lines": [{"state": UNTRUSTED}]}),
+        (SCHEMA, {"lines": [], "added": ATTACK}, {"lines": [], "added": UNTRUSTED}),
+        (UUID_SCHEMA, ID, ID),
+        (UUID_SCHEMA, f"{ID} {ATTACK}", {"untrusted_text": f"{ID} {ATTACK}"}),
+        (ANY_OF, "sent", {"untrusted_text": "sent"}),
+    ],
+    ids=["notes", "own words", "no listed value", "member of a later version", "id", "no id", "any text"],
+)
+def test_texts_of_others_are_marked_wherever_they_are(schema: dict[str, Any], answer: object, marked: object) -> None:
+    assert mark_texts(answer, schema, schema.get("$defs", {})) == marked

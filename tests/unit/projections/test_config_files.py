@@ -141,45 +141,38 @@ def test_faults_of_a_file_are_named_by_line(text: str, sentences: list[str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "suggestion"),
+    ("name", "suggestion", "in_environment"),
     [
-        ("LEDGER_SMTP_TIME_S", "LEDGER_SMTP_TIMEOUT_S"),
-        ("LEDGER_SSL_CERT_FILE", "SSL_CERT_FILE"),
-        ("ledger_smtp_time_s", "LEDGER_SMTP_TIMEOUT_S"),
-        ("LEGDER_SMTP_TIMEOUT_S", "LEDGER_SMTP_TIMEOUT_S"),
+        ("LEDGER_SMTP_TIME_S", "LEDGER_SMTP_TIMEOUT_S", True),
+        ("LEDGER_SSL_CERT_FILE", "SSL_CERT_FILE", True),
+        ("ledger_smtp_time_s", "LEDGER_SMTP_TIMEOUT_S", True),
+        ("LEGDER_SMTP_TIMEOUT_S", "LEDGER_SMTP_TIMEOUT_S", True),
+        ("SMTP_URL", "LEDGER_SMTP_URL", False),  # it may be another program's
+        ("DATABASE_URI", "DATABASE_URL", False),
+        ("REDIS_URI", "REDIS_URL", False),
     ],
 )
-def test_mistyped_name_is_reported_with_the_setting_that_it_resembles(name: str, suggestion: str) -> None:
-    assert list(find_unknown_settings([name])) == [f"{name.upper()} is not a setting, did you mean {suggestion}?"]
+def test_mistyped_name_is_reported_with_the_setting_that_it_resembles(
+    name: str, suggestion: str, *, in_environment: bool
+) -> None:
+    report = f"{name.upper()} is not a setting, did you mean {suggestion}?"
+
+    assert list(find_unknown_settings([name])) == ([report] if in_environment else [])
+    assert list(find_unknown_settings([name], in_own_file=True)) == [report]
 
 
 @pytest.mark.parametrize(
-    ("name", "suggestion"),
-    [("SMTP_URL", "LEDGER_SMTP_URL"), ("DATABASE_URI", "DATABASE_URL"), ("REDIS_URI", "REDIS_URL")],
+    ("names", "reports"),
+    [
+        (["PATH", "HOME", "COMPOSE_PROJECT_NAME", "DATABASE_NAME"], []),
+        ([*setting_names(), *OTHER_VARIABLES, *INTERNAL], []),
+        (["LEDGER_DATABASE_URL", "ledger_lease_s"], []),
+        (["LEDGER_XYZZY", "XYZZY"], ["LEDGER_XYZZY is not a setting: `ledger settings` lists them"]),
+    ],
+    ids=["of other programs", "of the ledger", "with the prefix", "resembles none"],
 )
-def test_name_without_its_prefix_is_reported_in_a_file_of_the_ledger(name: str, suggestion: str) -> None:
-    """In an environment it may be another program's."""
-    assert list(find_unknown_settings([name])) == []
-    assert list(find_unknown_settings([name], in_own_file=True)) == [
-        f"{name} is not a setting, did you mean {suggestion}?"
-    ]
-
-
-def test_variables_of_other_programs_are_not_reported() -> None:
-    foreign = ["PATH", "HOME", "COMPOSE_PROJECT_NAME", "DATABASE_NAME", *setting_names()]
-
-    assert list(find_unknown_settings(foreign, in_own_file=True)) == []
-
-
-def test_variable_of_the_ledger_is_not_reported() -> None:
-    assert list(find_unknown_settings([*setting_names(), *OTHER_VARIABLES, *INTERNAL], in_own_file=True)) == []
-    assert list(find_unknown_settings(["LEDGER_DATABASE_URL", "ledger_lease_s"])) == []
-
-
-def test_name_that_resembles_no_setting_is_reported_with_the_command_that_lists_them() -> None:
-    assert list(find_unknown_settings(["LEDGER_XYZZY", "XYZZY"], in_own_file=True)) == [
-        "LEDGER_XYZZY is not a setting: `ledger settings` lists them"
-    ]
+def test_other_names_are_reported_only_if_they_have_the_prefix(names: list[str], reports: list[str]) -> None:
+    assert list(find_unknown_settings(names, in_own_file=True)) == reports
 
 
 def test_environment_and_files_are_searched_for_lines_without_effect(

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -13,14 +14,6 @@ from projections.config.staff_roles import highest_role, parse_group_roles, pars
 from projections.config.throwaway_list import VENDORED, load_throwaway_domains
 from projections.config.url_validation import validate_broker_url, validate_database_url, validate_traces_url
 from tests.support.ledger.settings import settings_for
-
-
-@pytest.mark.parametrize(
-    "url", ["collector:4318", "ftp://collector/v1/traces", "http://", "http://a b/", "http://c/?x=1"]
-)
-def test_malformed_url_of_a_collector_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="OTLP over HTTP, such as http"):
-        validate_traces_url(url)
 
 
 def test_url_of_a_collector_is_refused_without_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,15 +109,45 @@ def test_other_texts_are_refused_without_repeating_them(url: str) -> None:
     assert "sekret" not in str(caught.value)
 
 
-def test_kinds_are_parsed_and_none_is_the_default() -> None:
-    assert parse_approval_kinds("") == frozenset()
-    assert parse_approval_kinds(" refund, end_campaign,,") == {"refund", "end_campaign"}
+@pytest.mark.parametrize(
+    ("parse", "text", "parsed"),
+    [
+        (parse_approval_kinds, "", frozenset()),
+        (parse_approval_kinds, " refund, end_campaign,,", {"refund", "end_campaign"}),
+        (parse_group_roles, "", {}),
+        (parse_group_roles, "ledger-admins=admin", {"ledger-admins": "admin"}),
+        (parse_group_roles, " a = admin , b=viewer,", {"a": "admin", "b": "viewer"}),
+        (parse_required_roles, "off", set()),
+        (parse_required_roles, "", set()),
+        (parse_required_roles, "admin", {"admin"}),
+        (parse_required_roles, " admin , support", {"admin", "support"}),
+    ],
+)
+def test_values_of_lists_are_parsed(parse: Callable[[str], object], text: str, parsed: object) -> None:
+    assert parse(text) == parsed
 
 
-def test_unknown_kind_is_named_with_those_that_exist() -> None:
-    """A typing error must not leave an action unguarded."""
-    with pytest.raises(ValueError, match=r"refunds is not one of refund, revoke_batch, end_campaign"):
-        parse_approval_kinds("refunds")
+MALFORMED = {
+    (parse_approval_kinds, "refunds is not one of refund, revoke_batch, end_campaign"): ["refunds"],
+    (parse_group_roles, "ledger-admins=admin,helpdesk=support"): [
+        *("admins", "admins=owner", "=admin", "a=admin;b=viewer", "a=admin b=viewer,c", "cn=admin,ou=x=admin"),
+    ],
+    (parse_required_roles, "write off, or roles as admin,support"): [
+        *("on", "admin;support", "off,admin", "admin,", "owner"),
+    ],
+    (validate_traces_url, "OTLP over HTTP, such as http"): [
+        *("collector:4318", "ftp://collector/v1/traces", "http://", "http://a b/", "http://c/?x=1"),
+    ],
+}
+"""By parser and message. A mistyped kind or role must not leave an action or an account unguarded."""
+
+
+@pytest.mark.parametrize(
+    ("parse", "message", "text"), [(*about, text) for about, texts in MALFORMED.items() for text in texts]
+)
+def test_malformed_value_is_refused_with_its_form(parse: Callable[[str], object], message: str, text: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse(text)
 
 
 @pytest.mark.parametrize(("uses", "is_covered"), [(10, False), (11, True)])
@@ -136,43 +159,9 @@ def test_refund_needs_an_approval_above_the_threshold(uses: int, is_covered: boo
     assert not policy.covers("erase_person", 1)
 
 
-@pytest.mark.parametrize(
-    ("text", "roles"),
-    [
-        ("", {}),
-        ("ledger-admins=admin", {"ledger-admins": "admin"}),
-        (" a = admin , b=viewer,", {"a": "admin", "b": "viewer"}),
-    ],
-)
-def test_groups_have_the_roles_that_are_written(text: str, roles: dict[str, str]) -> None:
-    assert parse_group_roles(text) == roles
-
-
-@pytest.mark.parametrize(
-    "text", ["admins", "admins=owner", "=admin", "a=admin;b=viewer", "a=admin b=viewer,c", "cn=admin,ou=x=admin"]
-)
-def test_other_forms_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="ledger-admins=admin,helpdesk=support"):
-        parse_group_roles(text)
-
-
 def test_highest_role_counts() -> None:
     assert highest_role(["viewer", "admin", "support"]) == "admin"
     assert highest_role([]) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "roles"), [("off", set()), ("", set()), ("admin", {"admin"}), (" admin , support", {"admin", "support"})]
-)
-def test_roles_that_need_a_second_factor_are_those_that_are_written(text: str, roles: set[str]) -> None:
-    assert parse_required_roles(text) == roles
-
-
-@pytest.mark.parametrize("text", ["on", "admin;support", "off,admin", "admin,", "owner"])
-def test_other_roles_that_need_a_second_factor_are_refused(text: str) -> None:
-    """A misspelled role would silently leave accounts without one."""
-    with pytest.raises(ValueError, match="write off, or roles as admin,support"):
-        parse_required_roles(text)
 
 
 KEYS = settings_for("postgresql://localhost/none").model_dump(exclude_unset=True)

@@ -89,24 +89,26 @@ def test_refusal_says_if_one_character_may_be_missing(
     assert ("是否漏了一个字符" in script.json()["detail"]) == is_hinted
 
 
-@pytest.mark.parametrize("language", ["zh", "en"])
-def test_used_up_page_shows_the_next_step(client: TestClient, use_cases: StubUseCases, language: Language) -> None:
-    use_cases.refusal = "CODE_EXHAUSTED"
-    advice = {"zh": "请联系发放方获取新的兑换码", "en": "ask"}
+@pytest.mark.parametrize(
+    ("refusal", "language", "status", "advice"),
+    [
+        ("CODE_EXHAUSTED", "zh", 400, "请联系发放方获取新的兑换码"),
+        ("CODE_EXHAUSTED", "en", 400, "ask"),
+        ("UNAVAILABLE", "en", 503, ""),
+        ("EMAIL_INVALID", "en", 422, ""),
+    ],
+)
+def test_refusal_is_a_form_to_send_again(
+    client: TestClient, use_cases: StubUseCases, refusal: str, language: Language, status: int, advice: str
+) -> None:
+    use_cases.refusal, use_cases.retry_after_s = refusal, 2
 
-    response = client.post(f"/invite?lang={language}", data={"email": "li.wei@example.com", "code": "USED"})
+    response = client.post(f"/invite?lang={language}", data={"email": "li.wei@example.com", "code": "MCM1"})
 
-    assert advice[language] in read_page(response.text).find(id="notice-detail").text
-
-
-def test_fault_is_a_form_to_send_again(client: TestClient, use_cases: StubUseCases) -> None:
-    use_cases.refusal, use_cases.retry_after_s = "UNAVAILABLE", 2
-
-    response = client.post("/invite", data={"email": "li.wei@example.com", "code": "MCM1"})
-
-    assert response.status_code == 503
-    assert response.headers["retry-after"] == "2"
-    assert "code" in [field.attributes.get("name") for field in read_page(response.text).find_all("input")]
+    page = read_page(response.text)
+    assert (response.status_code, response.headers["retry-after"]) == (status, "2")
+    assert advice in page.find(id="notice-detail").text
+    assert "code" in [field.attributes.get("name") for field in page.find_all("input")]
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json"])
