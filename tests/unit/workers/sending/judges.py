@@ -152,16 +152,13 @@ class OptedOut:
     def __init__(self, *, everyone: bool) -> None:
         self._everyone = everyone
 
-    def is_suppressed(self, recipient_id: UUID, group: str | None) -> bool:
-        del recipient_id, group
+    def is_suppressed(self, *_: object) -> bool:
         return False
 
-    def has_opted_out(self, recipient_id: UUID, group: str | None, since: datetime | None = None) -> bool:
-        del since
-        return bool(self.find_opted_out([recipient_id], group))
+    def has_opted_out(self, *_: object) -> bool:
+        return self._everyone
 
-    def find_opted_out(self, recipient_ids: Collection[UUID], group: str | None) -> frozenset[UUID]:
-        del group
+    def find_opted_out(self, recipient_ids: Collection[UUID], _group: str | None) -> frozenset[UUID]:
         return frozenset(recipient_ids if self._everyone else ())
 
 
@@ -275,12 +272,10 @@ class RowOfHandOut:
     row: DueRow
     ends: list[RowEnd] = field(default_factory=list)
 
-    def find_reminders(self, now: datetime, most: int) -> list[UUID]:
-        del now, most
+    def find_reminders(self, *_: object) -> list[UUID]:
         return []
 
-    def take(self, now: datetime, most: int) -> list[DueRow]:
-        del now, most
+    def take(self, *_: object) -> list[DueRow]:
         return [] if self.ends else [self.row]
 
     def finish(self, ends: Sequence[RowEnd]) -> None:
@@ -293,8 +288,7 @@ class RowOfHandOut:
         hand_out = HandOut(hand_out_id=hand_out_id, campaign_id=self.scenario.campaign.campaign_id, state="running")
         return HandOutDetails(hand_out, START, START, created)
 
-    def text(self, hand_out_id: UUID, language: str) -> HandOutText:
-        del hand_out_id, language
+    def text(self, *_: object) -> HandOutText:
         return HandOutText()
 
     def find_mails(self, code_ids: Sequence[UUID]) -> dict[UUID, QueuedMail]:
@@ -380,17 +374,14 @@ class OutboxOfOne:
     end: tuple[datetime | None, str] | None = None
     postponed_to: datetime | None = None
 
-    def take(self, now: datetime) -> DueNotice | None:
-        del now
+    def take(self, _now: datetime) -> DueNotice | None:
         notice, self.notice = self.notice, None
         return notice
 
-    def close(self, notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
-        del notice
+    def close(self, _notice: DueNotice, due_at: datetime | None, outcome: str) -> None:
         self.end = (due_at, outcome)
 
-    def put_off(self, notice: DueNotice, due_at: datetime) -> None:
-        del notice
+    def put_off(self, _notice: DueNotice, due_at: datetime) -> None:
         self.postponed_to = due_at
 
 
@@ -451,23 +442,19 @@ class AccessOfOne:
     def take(self, now: datetime, limit: int = 0) -> list[LeasedAccess]:
         raise AssertionError(now, limit)
 
-    def hold(self, reservation_ids: Sequence[UUID], now: datetime) -> list[LeasedAccess]:
-        del now
+    def hold(self, reservation_ids: Sequence[UUID], _now: datetime) -> list[LeasedAccess]:
         return [LeasedAccess(reservation_id, self.lost_attempt) for reservation_id in reservation_ids]
 
-    def begin_removal(self, reservation_id: UUID, attempt: int, leased_at: datetime) -> bool:
-        del reservation_id, leased_at
+    def begin_removal(self, _reservation_id: UUID, attempt: int, _leased_at: datetime) -> bool:
         self.lost_attempt = attempt
         return True
 
-    def give_back(self, reservation_ids: Sequence[UUID], leased_at: datetime, recorded_ids: Collection[UUID]) -> None:
-        del leased_at
+    def give_back(self, reservation_ids: Sequence[UUID], _leased_at: datetime, recorded_ids: Collection[UUID]) -> None:
         if {*reservation_ids} & {*recorded_ids}:
             self.lost_attempt = None
 
-    def find_impossible(self, now: datetime) -> list[UUID]:
+    def find_impossible(self, _now: datetime) -> list[UUID]:
         """The clock runs forward."""
-        del now
         return []
 
 
