@@ -135,14 +135,6 @@ def test_faults_are_documents_for_machines(client: TestClient, path: str, accept
     assert response.headers["content-type"] == "application/json"
 
 
-def test_link_in_the_mail_is_known_or_not(client: TestClient) -> None:
-    good, invalid = client.get(f"/a/{GOOD_TOKEN}?lang=en"), client.get("/a/bad?lang=en")
-
-    assert (good.status_code, invalid.status_code) == (200, 404)
-    assert "Accept your invitation" in good.text
-    assert "This link is not valid" in invalid.text
-
-
 def test_static_files_are_kept_under_an_address_of_their_content(client: TestClient) -> None:
     versioned, asked = client.get(asset("ledger.css")), client.get("/static/ledger.css")
 

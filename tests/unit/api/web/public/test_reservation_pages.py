@@ -303,6 +303,7 @@ def test_link_shows_one_button_that_posts_to_itself(client: TestClient, use_case
     text = client.get(f"{ACCEPT}?lang={language}").text
     main = read_page(text).find("main")
 
+    assert main.find("h1").text == {"zh": "接受您的邀请", "en": "Accept your invitation"}[language]
     assert main.find("form").attributes == {"method": "post"}
     assert main.find("button").attributes["type"] == "submit"
     assert main.find_all("input") == []
@@ -338,4 +339,5 @@ def test_invalid_link_shows_a_page_with_the_next_step(client: TestClient, method
     answer = client.request(method, "/a/bad?lang=en")
 
     assert answer.status_code == 404
+    assert "This link is not valid" in answer.text
     assert read_page(answer.text).find_all(href="/invite")
