@@ -1,0 +1,280 @@
+"""The ledger behind all doors, and the states to which its codes, reservations, campaigns and hand-outs are brought."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from api.use_cases import campaign_actions, code_actions, reservation_actions
+from api.use_cases.hand_outs import hand_out_actions
+from api.use_cases.services import Caller
+from domain.commands.delivery.claim_attempt import ClaimAttempt
+from domain.ports import Outcome, OutcomeUnknown
+from domain.values.link_token import DeliveryRef, correction_token, link_token
+from tests.support.clients.app_client import SENT, AppClient
+from tests.support.clients.staff_browser import StaffBrowser, code_id_of
+from tests.support.ledger.ledger_bench import LedgerBench, done
+
+STAFF: Final = Caller(actor="operator")
+LATER: Final = datetime(2100, 1, 1, tzinfo=UTC)
+NOTE: Final = "asked-by-phone"
+LOST: Final = OutcomeUnknown(server="mx:25", cause="connection_lost")
+NUMBERS: Final = count(1)
+
+Given = dict[str, str]
+"""What a case is about, by the names in the templates of the actions."""
+
+
+@dataclass
+class World:
+    """A started application with an open ledger, and whoever uses it."""
+
+    app: AppClient
+    bench: LedgerBench
+    admin: StaffBrowser
+    token: str
+    key: dict[str, str]
+
+    def position(self) -> int:
+        """Return the position of the newest event."""
+        return int(self.rows("SELECT coalesce(max(notification_id), 0) FROM ledger_events")[0][0])
+
+    def events_after(self, position: int) -> tuple[str, ...]:
+        """Return the types of the events after a position."""
+        query = "SELECT topic FROM ledger_events WHERE notification_id > %s ORDER BY notification_id"
+        return tuple(str(topic).partition(":")[0] for (topic,) in self.rows(query, position))
+
+    def rows(self, query: str, *params: object) -> list[tuple[Any, ...]]:
+        """Ask the database by a connection that is open."""
+        with self.app.services.storage.datastore.get_connection() as conn:
+            return [tuple(row.values()) for row in conn.execute(query.encode(), params).fetchall()]
+
+
+Build = Callable[[World], Given]
+
+
+def new_email(domain: str = "example.com") -> str:
+    """Return an address that no other case has."""
+    return f"person{next(NUMBERS)}@{domain}"
+
+
+def nothing(_: World) -> Given:
+    """Name what does not exist."""
+    ids = {name: str(uuid4()) for name in ("code_id", "reservation", "campaign", "hand_out", "line")}
+    return {**ids, "code": "NOSUCHCODE", "email": new_email(), "other": new_email()}
+
+
+def code(world: World, *, email: str | None = None, **terms: Any) -> Given:
+    """Issue a code with these terms; for one use, and bound, if they do not say otherwise."""
+    text = world.bench.issue(**terms)
+    return {"code": text, "code_id": str(code_id_of(world.app, text)), "email": email or new_email()}
+
+
+def reserve(world: World, given: Given) -> Given:
+    """Redeem the code; name the reservation, and what its recipient and client got."""
+    reservation_id = done(world.bench.redeem(given["code"], given["email"])).require_reservation().reservation_id
+    secret = world.app.services.settings.secret_key.get_secret_value().encode()
+    return {
+        **given,
+        "reservation": str(reservation_id),
+        "token": correction_token(secret, reservation_id),
+        "link": link_token(secret, DeliveryRef(reservation_id, 1)),
+        "other": new_email(),
+    }
+
+
+def code_of(**terms: Any) -> Build:
+    return lambda world: code(world, **terms)
+
+
+def reservation_of(outcome: Outcome | None = None, **terms: Any) -> Build:
+    """Return what redeems a new code, and ends the first attempt at the invitation as named."""
+
+    def build(world: World) -> Given:
+        given = reserve(world, code(world, **terms))
+        if outcome is not None:
+            world.bench.attempt(UUID(given["reservation"]), outcome)
+        return given
+
+    return build
+
+
+def campaign_of(*, uses: int = 0, is_sent: bool = False, **terms: Any) -> Build:
+    """Return what creates a campaign with a code of 9 uses for anybody; other people have some of them."""
+
+    def build(world: World) -> Given:
+        campaign_id = world.bench.create_campaign(**terms)
+        given = {**code(world, max_uses=9, bound=False, campaign_id=campaign_id), "campaign": str(campaign_id)}
+        for _ in range(uses):
+            taken = reserve(world, {**given, "email": new_email()})
+            if is_sent:
+                world.bench.attempt(UUID(taken["reservation"]))
+        return given
+
+    return build
+
+
+def hand_out_of(*, is_sent: bool = False) -> Build:
+    """Return what creates a hand-out to one person; their code is issued if the email was sent."""
+
+    def build(world: World) -> Given:
+        campaign_id = world.bench.create_hand_out()
+        query = "SELECT hand_out_id, code_id FROM hand_out_recipients WHERE campaign_id = %s"
+        ((hand_out_id, line),) = world.rows(query, campaign_id)
+        if is_sent:
+            world.bench.hand_out_code(line)
+        return {"campaign": str(campaign_id), "hand_out": str(hand_out_id), "line": str(line), "email": new_email()}
+
+    return build
+
+
+def after(build: Build, use_case: Callable[..., object], name: str, *args: object, **named: object) -> Build:
+    """Return what does the same, and then what staff do about the thing of this name."""
+
+    def build_more(world: World) -> Given:
+        given = build(world)
+        use_case(world.app.services, STAFF, UUID(given[name]), *args, **named)
+        return given
+
+    return build_more
+
+
+def with_names(build: Build, more: Build) -> Build:
+    """Return what brings about both; the second names what both do."""
+    return lambda world: {**build(world), **more(world)}
+
+
+def beside(in_campaign: Build) -> Build:
+    """Return what does the same, and names a code that does not belong to the campaign."""
+    return with_names(in_campaign, code)
+
+
+def by_another(build: Build) -> Build:
+    """Return what does the same, and then names another person."""
+    return with_names(build, lambda _: {"email": new_email()})
+
+
+def at_time(build: Callable[..., Build], **days: int) -> Build:
+    """Return what does the same with terms that are so many days from now."""
+
+    def build_now(world: World) -> Given:
+        now = world.app.services.now()
+        return build(**{name: now + timedelta(days=number) for name, number in days.items()})(world)
+
+    return build_now
+
+
+paused_code = after(code, code_actions.pause, "code_id")
+revoked_code = after(code, code_actions.revoke, "code_id")
+expired_code = at_time(code_of, expires_at=-1)
+early_code = at_time(code_of, starts_at=2)
+
+pending = reservation_of(group="red")
+sent = reservation_of(SENT, group="red")
+sent_into_blue = reservation_of(SENT, group="blue")
+sent_with_moves = reservation_of(SENT, group="red", rebinds_max=3)
+sent_without_moves = reservation_of(SENT, group="red", rebinds_max=0)
+sent_of_two = reservation_of(SENT, max_uses=2)
+sent_unbound = reservation_of(SENT, bound=False)
+sent_to_another = by_another(reservation_of(SENT, max_uses=2, bound=False))
+unknown = reservation_of(LOST, group="red")
+sent_by_paused = after(sent, code_actions.pause, "code_id")
+sent_by_revoked = after(sent, code_actions.revoke, "code_id")
+refunded = after(sent, reservation_actions.refund, "reservation", revoke_access=True)
+accepted = after(sent, reservation_actions.accept_invite, "reservation", delivery=1)
+bounced = after(sent, reservation_actions.record_bounce, "reservation", delivery=1, reason="mailbox_full")
+resent = after(sent, reservation_actions.resend, "reservation")
+moving = after(sent, reservation_actions.rebind, "reservation", "blue")
+
+campaign = campaign_of()
+paused_campaign = after(campaign, campaign_actions.pause_campaign, "campaign")
+ended_campaign = after(campaign, campaign_actions.end_campaign, "campaign")
+early_campaign = at_time(campaign_of, starts_at=2)
+held_campaign = campaign_of(uses=1, max_uses=1)
+beside_pending = with_names(campaign, pending)
+beside_revoked = with_names(campaign, revoked_code)
+campaign_of_one = campaign_of(max_uses=1)
+blue_campaign = campaign_of(group="blue")
+campaign_full_today = campaign_of(uses=1, max_per_day=1)
+campaign_of_domain = campaign_of(allowed_domains="example.edu")
+free_waiting_campaign = campaign_of(max_uses=1, waiting_hours=24)
+full_waiting_campaign = campaign_of(uses=1, max_uses=1, waiting_hours=24)
+used_campaign = campaign_of(uses=1, is_sent=True, max_uses=1)
+
+hand_out = hand_out_of()
+handed_out = hand_out_of(is_sent=True)
+revoked_handed_out = after(handed_out, code_actions.revoke, "line")
+paused_hand_out = after(hand_out, hand_out_actions.pause_hand_out, "hand_out")
+ended_hand_out = after(hand_out, hand_out_actions.end_hand_out, "hand_out")
+hand_out_and_code = with_names(hand_out, code)
+hand_out_of_no_code = with_names(nothing, hand_out)
+
+
+def leased(world: World) -> Given:
+    """Let a worker send an invitation right now."""
+    given, context = pending(world), world.bench.context("worker", "t1")
+    about = UUID(given["reservation"])
+    done(world.bench.run(ClaimAttempt(context=context, reservation_id=about, channel="smtp", case_id=uuid4())))
+    return given
+
+
+def moved(world: World) -> Given:
+    """Move the access of a reservation to the group blue, where its invitation was sent."""
+    given = sent(world)
+    former = UUID(given["reservation"])
+    rebind = reservation_actions.rebind(world.app.services, STAFF, former, "blue")
+    world.bench.attempt(rebind.require_reservation().reservation_id)
+    return given
+
+
+def two_uses(world: World) -> Given:
+    """Redeem one code for two people, of whom the second is the other of the first."""
+    given = reservation_of(max_uses=5, bound=False)(world)
+    reserve(world, {**given, "email": given["other"]})
+    return given
+
+
+def to_same_address(world: World) -> Given:
+    given = sent(world)
+    return {**given, "other": given["email"]}
+
+
+def to_other_domain(world: World) -> Given:
+    return {**reservation_of(SENT, allowed_domains="example.com")(world), "other": new_email("example.edu")}
+
+
+def without_mailbox(world: World) -> Given:
+    """Name a person whose mailbox does not exist, as a mail server reported, and a free code."""
+    given = after(sent, reservation_actions.record_bounce, "reservation", delivery=1, reason="mailbox_unknown")(world)
+    return code(world, email=given["email"])
+
+
+def to_no_mailbox(world: World) -> Given:
+    return {**sent(world), "other": without_mailbox(world)["email"]}
+
+
+def with_other_code(world: World) -> Given:
+    return {**pending(world), "code": code(world)["code"]}
+
+
+def without_token(build: Build) -> Build:
+    """Return what does the same for a client that did not make the reservation."""
+    return lambda world: {**build(world), "token": "-"}
+
+
+def of_other_campaign(world: World) -> Given:
+    given = campaign(world)
+    return {**given, "campaign": campaign(world)["campaign"]}
+
+
+def second_use_of_person(world: World) -> Given:
+    """Let a person have the one use that a campaign gives to each, and name another of its codes."""
+    given = campaign_of(max_per_person=1)(world)
+    reserve(world, given)
+    return code(world, email=given["email"], campaign_id=UUID(given["campaign"]))
+
+
+def throwaway(world: World) -> Given:
+    return {**campaign_of(throwaway="refuse")(world), "email": new_email("mailinator.com")}
