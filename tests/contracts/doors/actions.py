@@ -1,6 +1,6 @@
 """What the doors offer: for each action the use case behind it, and its route, its command and its page.
 
-Texts in braces are names of what a case is `Given`.
+Texts in braces are names of what a case is `Names`.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,11 +16,11 @@ from domain.commands.campaign.waiting_list import JoinWaitingList
 from domain.events.code_terms import SINGLE_USE
 from domain.values.identifiers import EmailAddress
 from projections.hand_outs.hand_out_lists import ListRow
-from tests.contracts.doors.world import LATER, NOTE, STAFF, Given
+from tests.contracts.doors.world import LATER, NOTE, STAFF, Names
 from tests.support.ledger.code_terms import make_campaign_terms, make_terms
 
 Person: Final = Caller(actor="person")
-Use = Callable[[Services, Given], object]
+Use = Callable[[Services, Names], object]
 """The use case: it returns the command to execute, or executes it and raises what it refuses."""
 
 
@@ -53,7 +53,7 @@ class Action(NamedTuple):
 def on_code(name: str, use_case: UseCase[..., Any]) -> Action:
     """Return an action about a code that has no fields but the reason."""
     return Action(
-        use=lambda services, given: use_case.command(services, STAFF, UUID(given["code_id"]), note=NOTE),
+        use=lambda services, names: use_case.command(services, STAFF, UUID(names["code_id"]), note=NOTE),
         http=f"POST /api/v1/codes/{{code_id}}/{name}",
         body={"note": NOTE},
         cli=f"{name} {{code_id}} --note {NOTE}",
@@ -65,8 +65,8 @@ def on_code(name: str, use_case: UseCase[..., Any]) -> Action:
 def change_terms(changes: Mapping[str, Any], options: str, form: Mapping[str, str]) -> Action:
     """Return a change of terms. The form has all terms: what it leaves empty has no bound."""
     return Action(
-        use=lambda services, given: code_actions.change_terms.command(
-            services, STAFF, UUID(given["code_id"]), changes, note=NOTE
+        use=lambda services, names: code_actions.change_terms.command(
+            services, STAFF, UUID(names["code_id"]), changes, note=NOTE
         ),
         http="PATCH /api/v1/codes/{code_id}",
         body={**{name: [value] if "domains" in name else value for name, value in changes.items()}, "note": NOTE},
@@ -88,7 +88,7 @@ def on_reservation(
 ) -> Action:
     """Return an action about a reservation; `named` are its arguments, which are not those of the doors."""
     return Action(
-        use=lambda services, given: use_case.command(services, STAFF, UUID(given["reservation"]), note=NOTE, **named),
+        use=lambda services, names: use_case.command(services, STAFF, UUID(names["reservation"]), note=NOTE, **named),
         http=f"POST /api/v1/reservations/{{reservation}}/{name}",
         body={"note": NOTE, **(body or {})},
         cli=f"{name} {{reservation}} {options} --note {NOTE}",
@@ -124,7 +124,7 @@ def resolve(how: str) -> Action:
 def on_campaign(name: str, use: Callable[..., object]) -> Action:
     """Return an action about a campaign that has no fields but the reason."""
     return Action(
-        use=lambda services, given: use(services, STAFF, UUID(given["campaign"]), note=NOTE),
+        use=lambda services, names: use(services, STAFF, UUID(names["campaign"]), note=NOTE),
         http=f"POST /api/v1/campaigns/{{campaign}}/{name}",
         body={"note": NOTE},
         cli=f"campaign {name} {{campaign}} --note {NOTE}",
@@ -136,8 +136,8 @@ def on_campaign(name: str, use: Callable[..., object]) -> Action:
 def change_campaign(changes: Mapping[str, object], options: str, **counting: Any) -> Action:
     """Return an action that changes terms of a campaign. Its page asks for all of them, and is no door of the table."""
     return Action(
-        use=lambda services, given: campaign_actions.change_campaign(
-            services, STAFF, UUID(given["campaign"]), changes, **counting
+        use=lambda services, names: campaign_actions.change_campaign(
+            services, STAFF, UUID(names["campaign"]), changes, **counting
         ),
         http="PATCH /api/v1/campaigns/{campaign}",
         body={**changes, **counting},
@@ -148,7 +148,7 @@ def change_campaign(changes: Mapping[str, object], options: str, **counting: Any
 def on_hand_out(name: str, use: Callable[..., object]) -> Action:
     """Return an action about a hand-out that has no fields but the reason."""
     return Action(
-        use=lambda services, given: use(services, STAFF, UUID(given["hand_out"]), note=NOTE),
+        use=lambda services, names: use(services, STAFF, UUID(names["hand_out"]), note=NOTE),
         http=f"POST /api/v1/hand-outs/{{hand_out}}/{name}",
         body={"note": NOTE},
         cli=f"hand-out {name} {{hand_out}} --note {NOTE}",
@@ -160,7 +160,7 @@ def on_hand_out(name: str, use: Callable[..., object]) -> Action:
 def on_line(name: str, use: Callable[..., object]) -> Action:
     """Return an action about one recipient of a hand-out."""
     return Action(
-        use=lambda services, given: use(services, STAFF, UUID(given["hand_out"]), UUID(given["line"])),
+        use=lambda services, names: use(services, STAFF, UUID(names["hand_out"]), UUID(names["line"])),
         http=f"POST /api/v1/hand-outs/{{hand_out}}/recipients/{{line}}/{name}",
         cli=f"hand-out {name} {{hand_out}} {{line}}",
         page=f"/support/hand-outs/{{hand_out}}/recipients/{{line}}/{name}",
@@ -168,50 +168,50 @@ def on_line(name: str, use: Callable[..., object]) -> Action:
     )
 
 
-def _redeem(services: Services, given: Given, again: UUID | None = None) -> object:
+def _redeem(services: Services, names: Names, again: UUID | None = None) -> object:
     vault = services.storage.vault
-    address, typed = EmailAddress.parse(given["email"]), vault.typed_code(given["code"])
+    address, typed = EmailAddress.parse(names["email"]), vault.typed_code(names["code"])
     return services.drafts.draft_reserve_use(services.context(Person), address, typed, language="en", again=again)
 
 
-def _redeem_again(services: Services, given: Given) -> object:
-    return _redeem(services, given, UUID(given["reservation"]))
+def _redeem_again(services: Services, names: Names) -> object:
+    return _redeem(services, names, UUID(names["reservation"]))
 
 
-def _wait(services: Services, given: Given) -> object:
-    return JoinWaitingList(redeem=_redeem(services, given))  # type: ignore[arg-type]  # what `_redeem` drafts
+def _wait(services: Services, names: Names) -> object:
+    return JoinWaitingList(redeem=_redeem(services, names))  # type: ignore[arg-type]  # what `_redeem` drafts
 
 
-def _correct_own(services: Services, given: Given) -> object:
-    typed, key = services.storage.vault.typed_code(given["code"]), UUID(given["reservation"])
-    token_of = None if given["token"] == "-" else key
-    address = EmailAddress.parse(given["other"])
+def _correct_own(services: Services, names: Names) -> object:
+    typed, key = services.storage.vault.typed_code(names["code"]), UUID(names["reservation"])
+    token_of = None if names["token"] == "-" else key
+    address = EmailAddress.parse(names["other"])
     return services.drafts.draft_correct_recipient(
         services.context(Person), address, key, code=typed, token_of=token_of
     )
 
 
-def _move_own(services: Services, given: Given) -> object:
-    typed, address = services.storage.vault.typed_code(given["code"]), EmailAddress.parse(given["email"])
-    token_of = None if given["token"] == "-" else UUID(given["reservation"])
+def _move_own(services: Services, names: Names) -> object:
+    typed, address = services.storage.vault.typed_code(names["code"]), EmailAddress.parse(names["email"])
+    token_of = None if names["token"] == "-" else UUID(names["reservation"])
     return services.drafts.draft_request_rebind(
         services.context(Person), address, typed, "blue", language="en", token_of=token_of
     )
 
 
-def _move_own_as_operator(services: Services, given: Given) -> object:
-    typed, address = services.storage.vault.typed_code(given["code"]), EmailAddress.parse(given["email"])
+def _move_own_as_operator(services: Services, names: Names) -> object:
+    typed, address = services.storage.vault.typed_code(names["code"]), EmailAddress.parse(names["email"])
     return services.drafts.draft_request_rebind(services.context(STAFF), address, typed, "blue", language="en")
 
 
-def _correct(services: Services, given: Given) -> object:
-    address, key = EmailAddress.parse(given["other"]), UUID(given["reservation"])
+def _correct(services: Services, names: Names) -> object:
+    address, key = EmailAddress.parse(names["other"]), UUID(names["reservation"])
     return reservation_actions.correct_recipient.command(services, STAFF, key, address, note=NOTE)
 
 
-def _give(services: Services, given: Given) -> object:
-    row = ListRow(EmailAddress.parse(given["email"]), "en", {})
-    return given_codes.hand_out_existing_code(services, STAFF, UUID(given["hand_out"]), given["code"], row)
+def _give(services: Services, names: Names) -> object:
+    row = ListRow(EmailAddress.parse(names["email"]), "en", {})
+    return given_codes.hand_out_existing_code(services, STAFF, UUID(names["hand_out"]), names["code"], row)
 
 
 TYPED: Final = {"email": "{email}", "code": "{code}"}
@@ -227,15 +227,15 @@ ACTIONS: Final = {
         {"max_uses": "1", "allowed_domains": "example.com", "denied_domains": "example.com"},
     ),
     "change_seen_terms": Action(
-        use=lambda services, given: code_actions.change_terms.command(
-            services, STAFF, UUID(given["code_id"]), {"max_uses": 9}, expected=make_terms(max_uses=8)
+        use=lambda services, names: code_actions.change_terms.command(
+            services, STAFF, UUID(names["code_id"]), {"max_uses": 9}, expected=make_terms(max_uses=8)
         ),
         http="PATCH /api/v1/codes/{code_id}",
         body={"max_uses": 9},
         headers={"If-Match": '"another"'},
     ),
     "note_on_code": Action(
-        use=lambda services, given: code_actions.add_note.command(services, STAFF, UUID(given["code_id"]), note=NOTE),
+        use=lambda services, names: code_actions.add_note.command(services, STAFF, UUID(names["code_id"]), note=NOTE),
         http="POST /api/v1/codes/{code_id}/notes",
         body={"note": NOTE},
         cli=f"note {{code_id}} {NOTE}",
@@ -243,8 +243,8 @@ ACTIONS: Final = {
         form={"note": NOTE, "nonce": "{code_id:.8}"},
     ),
     "join_campaign": Action(
-        use=lambda services, given: code_actions.join_campaign.command(
-            services, STAFF, UUID(given["code_id"]), UUID(given["campaign"])
+        use=lambda services, names: code_actions.join_campaign.command(
+            services, STAFF, UUID(names["code_id"]), UUID(names["campaign"])
         ),
         http="POST /api/v1/codes/{code_id}/join-campaign",
         body={"campaign": "{campaign}"},
@@ -278,8 +278,8 @@ ACTIONS: Final = {
         form={"email": "{other}", "note": NOTE},
     ),
     "note_on_reservation": Action(
-        use=lambda services, given: reservation_actions.add_note.command(
-            services, STAFF, UUID(given["reservation"]), note=NOTE
+        use=lambda services, names: reservation_actions.add_note.command(
+            services, STAFF, UUID(names["reservation"]), note=NOTE
         ),
         http="POST /api/v1/reservations/{reservation}/notes",
         body={"note": NOTE},
@@ -288,22 +288,22 @@ ACTIONS: Final = {
         form={"note": NOTE, "nonce": "{reservation:.8}"},
     ),
     "reveal_link": Action(
-        use=lambda services, given: reservation_actions.record_reveal.command(
-            services, STAFF, UUID(given["reservation"]), note=NOTE
+        use=lambda services, names: reservation_actions.record_reveal.command(
+            services, STAFF, UUID(names["reservation"]), note=NOTE
         ),
         http="POST /api/v1/reservations/{reservation}/reveal-link",
         body={"reason": NOTE},
     ),
     "report_bounce": Action(
-        use=lambda services, given: reservation_actions.record_bounce.command(
-            services, STAFF, UUID(given["reservation"]), delivery=1, reason="other"
+        use=lambda services, names: reservation_actions.record_bounce.command(
+            services, STAFF, UUID(names["reservation"]), delivery=1, reason="other"
         ),
         http="POST /api/v1/reservations/{reservation}/bounce",
         body={"delivery": 1},
     ),
     "report_late_bounce": Action(
-        use=lambda services, given: reservation_actions.record_bounce.command(
-            services, STAFF, UUID(given["reservation"]), delivery=1, reason="other", occurred_at=LATER
+        use=lambda services, names: reservation_actions.record_bounce.command(
+            services, STAFF, UUID(names["reservation"]), delivery=1, reason="other", occurred_at=LATER
         ),
         http="POST /api/v1/reservations/{reservation}/bounce",
         body={"occurred_at": LATER.isoformat()},
@@ -315,16 +315,16 @@ ACTIONS: Final = {
     "give_2_to_each": change_campaign({"max_per_person": 2}, "--max-per-person 2"),
     "count_all_uses": change_campaign({}, "--counting all", counting="all"),
     "change_seen_campaign": Action(
-        use=lambda services, given: campaign_actions.change_campaign(
-            services, STAFF, UUID(given["campaign"]), {"max_uses": 9}, expected=make_campaign_terms(max_uses=8)
+        use=lambda services, names: campaign_actions.change_campaign(
+            services, STAFF, UUID(names["campaign"]), {"max_uses": 9}, expected=make_campaign_terms(max_uses=8)
         ),
         http="PATCH /api/v1/campaigns/{campaign}",
         body={"max_uses": 9},
         headers={"If-Match": '"another"'},
     ),
     "create_hand_out": Action(
-        use=lambda services, given: hand_out_actions.create_hand_out(
-            services, STAFF, UUID(given["campaign"]), HandOutOrder(name="News", terms=SINGLE_USE, named=(), texts={})
+        use=lambda services, names: hand_out_actions.create_hand_out(
+            services, STAFF, UUID(names["campaign"]), HandOutOrder(name="News", terms=SINGLE_USE, named=(), texts={})
         ),
         http="POST /api/v1/hand-outs",
         body={"campaign": "{campaign}", "name": "News"},
@@ -377,8 +377,8 @@ ACTIONS: Final = {
         task={"email": "{email}", "redeem_code": "{code}", "group_id": "blue", "is_rebind": True},
     ),
     "accept": Action(
-        use=lambda services, given: reservation_actions.accept_invite.command(
-            services, Person, UUID(given["reservation"]), delivery=1
+        use=lambda services, names: reservation_actions.accept_invite.command(
+            services, Person, UUID(names["reservation"]), delivery=1
         ),
         page="/a/{link}",
     ),

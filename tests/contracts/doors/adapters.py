@@ -18,7 +18,7 @@ from domain.command_bus import COMMANDS
 from domain.errors import NoSuchCode, Refusal
 from projections.terminal.exit_codes import ExitCode
 from tests.contracts.doors.actions import Action
-from tests.contracts.doors.world import Given, World
+from tests.contracts.doors.world import Names, World
 from tests.support.clients.app_client import AppResponse
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.terminal import Terminal
@@ -28,12 +28,12 @@ ENGLISH: Final = {"accept-language": "en"}
 VARIES: Final = {"retry_after_s", "starts_at"}
 """Facts of a refusal that depend on the clock."""
 
-Ask = Callable[[World, Action, Given, Refusal | None, Terminal], None]
+Ask = Callable[[World, Action, Names, Refusal | None, Terminal], None]
 
 
-def fill(template: Mapping[str, object], given: Given) -> dict[str, Any]:
-    """Fill in what a case is given, in every text."""
-    return {name: text.format_map(given) if isinstance(text, str) else text for name, text in template.items()}
+def fill(template: Mapping[str, object], names: Names) -> dict[str, Any]:
+    """Fill in what a case is names, in every text."""
+    return {name: text.format_map(names) if isinstance(text, str) else text for name, text in template.items()}
 
 
 def fixed_part(sentence: str, refusal: Refusal) -> str:
@@ -43,14 +43,14 @@ def fixed_part(sentence: str, refusal: Refusal) -> str:
 
 
 def sentence_of(refusal: Refusal) -> str:
-    """Return the words for a refusal that are the same whenever it is given."""
+    """Return the words for a refusal that are the same whenever it is names."""
     error = ApplicationError.from_refusal(refusal)
     return fixed_part(refusal_detail(error.code, "en", **error.facts), refusal)
 
 
-def ask_ledger(world: World, action: Action, given: Given, refusal: Refusal | None, _: Terminal) -> None:
+def ask_ledger(world: World, action: Action, names: Names, refusal: Refusal | None, _: Terminal) -> None:
     """Execute the command; or the use case, where that decides."""
-    result = _decide(world, action, given)
+    result = _decide(world, action, names)
     if refusal is None:
         assert not isinstance(result, Refusal | ApplicationError)
     elif isinstance(result, ApplicationError):
@@ -61,9 +61,9 @@ def ask_ledger(world: World, action: Action, given: Given, refusal: Refusal | No
         assert (result.retry_after_s is None) == (refusal.retry_after_s is None)
 
 
-def _decide(world: World, action: Action, given: Given) -> object:
+def _decide(world: World, action: Action, names: Names) -> object:
     try:
-        command = action.use(world.app.services, given)
+        command = action.use(world.app.services, names)
     except ApplicationError as error:
         return error
     ledger = world.app.services.storage.ledger
@@ -75,14 +75,14 @@ def fixed(facts: Mapping[str, object]) -> dict[str, object]:
     return {name: fact for name, fact in facts.items() if name not in {*VARIES, "waiting_list"}}
 
 
-def ask_by_http(world: World, action: Action, given: Given, refusal: Refusal | None, _: Terminal) -> None:
+def ask_by_http(world: World, action: Action, names: Names, refusal: Refusal | None, _: Terminal) -> None:
     """Send a request with an API key, or without one to a public route."""
     method, path = action.http.split()
     key = {} if "/public/" in path else world.key
     answer = world.app.client.request(
         method,
-        path.format_map(given),
-        json=fill(action.body, given) if action.body else None,
+        path.format_map(names),
+        json=fill(action.body, names) if action.body else None,
         headers={**key, **ENGLISH, **action.headers},
     )
     if refusal is None:
@@ -95,9 +95,9 @@ def ask_by_http(world: World, action: Action, given: Given, refusal: Refusal | N
     assert ("retry-after" in answer.headers) == (refusal.retry_after_s is not None)
 
 
-def ask_by_command(_: World, action: Action, given: Given, refusal: Refusal | None, terminal: Terminal) -> None:
+def ask_by_command(_: World, action: Action, names: Names, refusal: Refusal | None, terminal: Terminal) -> None:
     """Run a command in a shell."""
-    ended = terminal.ledger(*(word.format_map(given) for word in shlex.split(action.cli)))
+    ended = terminal.ledger(*(word.format_map(names) for word in shlex.split(action.cli)))
     said = [line for line in ended.err.splitlines() if not line.startswith("{")]  # others are the application's log
     if refusal is None:
         assert (ended.status, said) == (0, []), ended
@@ -108,13 +108,13 @@ def ask_by_command(_: World, action: Action, given: Given, refusal: Refusal | No
         assert (ended.status, ended.out, said[-1].startswith(sentence)) == (ExitCode.REFUSED, "", True), ended
 
 
-def ask_on_page(world: World, action: Action, given: Given, refusal: Refusal | None, _: Terminal) -> None:
+def ask_on_page(world: World, action: Action, names: Names, refusal: Refusal | None, _: Terminal) -> None:
     """Fill in the form of a page: of staff, or that of the person who redeemed the code."""
-    path, form = action.page.format_map(given), fill(action.form, given)
+    path, form = action.page.format_map(names), fill(action.form, names)
     if path.startswith(("/support/", "/admin/")):
         answer = world.admin.post(path, {"token": world.token, "nonce": f"{world.position():032x}", **form})
     else:
-        headers = {"accept": "text/html", "cookie": f"{COOKIE}={given.get('token', '')}", **ENGLISH}
+        headers = {"accept": "text/html", "cookie": f"{COOKIE}={names.get('token', '')}", **ENGLISH}
         world.app.client.cookies.clear()
         answer = cast("AppResponse", world.app.client.post(path, data=form, headers=headers, follow_redirects=False))
     if refusal is None:
@@ -125,13 +125,13 @@ def ask_on_page(world: World, action: Action, given: Given, refusal: Refusal | N
     assert " ".join(sentence_of(refusal).split()) in shown
 
 
-def ask_by_task(world: World, action: Action, given: Given, refusal: Refusal | None, _: Terminal) -> None:
+def ask_by_task(world: World, action: Action, names: Names, refusal: Refusal | None, _: Terminal) -> None:
     """Call the task by hand, as a script does."""
     storage = world.app.services.storage
     runtime = SimpleNamespace(
         storage=storage, settings=SimpleNamespace(default_language="en"), execute=storage.ledger.execute
     )
-    arguments = fill(action.task, given)
+    arguments = fill(action.task, names)
     if refusal is None:
         reserve(cast("Any", runtime), **arguments)
         return

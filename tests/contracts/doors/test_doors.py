@@ -44,10 +44,10 @@ def test_door_gives_the_answer_of_the_ledger(
     world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, case: Case, door: str
 ) -> None:
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the task changes how a process shows errors
-    given, action = case.given(world), ACTIONS[case.action]
+    names, action = case.state(world), ACTIONS[case.action]
     position, refusal = world.position(), case.answer if isinstance(case.answer, Refusal) else None
 
-    DOORS[door](world, action, given, refusal, Terminal(capsys))
+    DOORS[door](world, action, names, refusal, Terminal(capsys))
 
     assert world.events_after(position) == (() if refusal else case.answer)
 

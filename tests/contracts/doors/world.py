@@ -23,13 +23,13 @@ NOTE: Final = "asked-by-phone"
 LOST: Final = OutcomeUnknown(server="mx:25", cause="connection_lost")
 NUMBERS: Final = count(1)
 
-Given = dict[str, str]
+Names = dict[str, str]
 """What a case is about, by the names in the templates of the actions."""
 
 
 @dataclass
 class World:
-    """A started application with an open ledger, and whoever uses it."""
+    """A started application with an open ledger, and an admin who uses it."""
 
     app: AppClient
     bench: LedgerBench
@@ -52,7 +52,7 @@ class World:
             return [tuple(row.values()) for row in conn.execute(query.encode(), params).fetchall()]
 
 
-Build = Callable[[World], Given]
+Build = Callable[[World], Names]
 
 
 def new_email(domain: str = "example.com") -> str:
@@ -60,24 +60,24 @@ def new_email(domain: str = "example.com") -> str:
     return f"person{next(NUMBERS)}@{domain}"
 
 
-def nothing(_: World) -> Given:
+def nothing(_: World) -> Names:
     """Name what does not exist."""
     ids = {name: str(uuid4()) for name in ("code_id", "reservation", "campaign", "hand_out", "line")}
     return {**ids, "code": "NOSUCHCODE", "email": new_email(), "other": new_email()}
 
 
-def code(world: World, *, email: str | None = None, **terms: Any) -> Given:
+def code(world: World, *, email: str | None = None, **terms: Any) -> Names:
     """Issue a code with these terms; for one use, and bound, if they do not say otherwise."""
     text = world.bench.issue(**terms)
     return {"code": text, "code_id": str(code_id_of(world.app, text)), "email": email or new_email()}
 
 
-def reserve(world: World, given: Given) -> Given:
+def reserve(world: World, names: Names) -> Names:
     """Redeem the code; name the reservation, and what its recipient and client got."""
-    reservation_id = done(world.bench.redeem(given["code"], given["email"])).require_reservation().reservation_id
+    reservation_id = done(world.bench.redeem(names["code"], names["email"])).require_reservation().reservation_id
     secret = world.app.services.settings.secret_key.get_secret_value().encode()
     return {
-        **given,
+        **names,
         "reservation": str(reservation_id),
         "token": correction_token(secret, reservation_id),
         "link": link_token(secret, DeliveryRef(reservation_id, 1)),
@@ -92,11 +92,11 @@ def code_of(**terms: Any) -> Build:
 def reservation_of(outcome: Outcome | None = None, **terms: Any) -> Build:
     """Return what redeems a new code, and ends the first attempt at the invitation as named."""
 
-    def build(world: World) -> Given:
-        given = reserve(world, code(world, **terms))
+    def build(world: World) -> Names:
+        names = reserve(world, code(world, **terms))
         if outcome is not None:
-            world.bench.attempt(UUID(given["reservation"]), outcome)
-        return given
+            world.bench.attempt(UUID(names["reservation"]), outcome)
+        return names
 
     return build
 
@@ -104,14 +104,14 @@ def reservation_of(outcome: Outcome | None = None, **terms: Any) -> Build:
 def campaign_of(*, uses: int = 0, is_sent: bool = False, **terms: Any) -> Build:
     """Return what creates a campaign with a code of 9 uses for anybody; other people have some of them."""
 
-    def build(world: World) -> Given:
+    def build(world: World) -> Names:
         campaign_id = world.bench.create_campaign(**terms)
-        given = {**code(world, max_uses=9, bound=False, campaign_id=campaign_id), "campaign": str(campaign_id)}
+        names = {**code(world, max_uses=9, bound=False, campaign_id=campaign_id), "campaign": str(campaign_id)}
         for _ in range(uses):
-            taken = reserve(world, {**given, "email": new_email()})
+            redeemed = reserve(world, {**names, "email": new_email()})
             if is_sent:
-                world.bench.attempt(UUID(taken["reservation"]))
-        return given
+                world.bench.attempt(UUID(redeemed["reservation"]))
+        return names
 
     return build
 
@@ -119,7 +119,7 @@ def campaign_of(*, uses: int = 0, is_sent: bool = False, **terms: Any) -> Build:
 def hand_out_of(*, is_sent: bool = False) -> Build:
     """Return what creates a hand-out to one person; their code is issued if the email was sent."""
 
-    def build(world: World) -> Given:
+    def build(world: World) -> Names:
         campaign_id = world.bench.create_hand_out()
         query = "SELECT hand_out_id, code_id FROM hand_out_recipients WHERE campaign_id = %s"
         ((hand_out_id, line),) = world.rows(query, campaign_id)
@@ -133,10 +133,10 @@ def hand_out_of(*, is_sent: bool = False) -> Build:
 def after(build: Build, use_case: Callable[..., object], name: str, *args: object, **named: object) -> Build:
     """Return what does the same, and then what staff do about the thing of this name."""
 
-    def build_more(world: World) -> Given:
-        given = build(world)
-        use_case(world.app.services, STAFF, UUID(given[name]), *args, **named)
-        return given
+    def build_more(world: World) -> Names:
+        names = build(world)
+        use_case(world.app.services, STAFF, UUID(names[name]), *args, **named)
+        return names
 
     return build_more
 
@@ -146,7 +146,7 @@ def with_names(build: Build, more: Build) -> Build:
     return lambda world: {**build(world), **more(world)}
 
 
-def beside(in_campaign: Build) -> Build:
+def outside(in_campaign: Build) -> Build:
     """Return what does the same, and names a code that does not belong to the campaign."""
     return with_names(in_campaign, code)
 
@@ -159,7 +159,7 @@ def by_another(build: Build) -> Build:
 def at_time(build: Callable[..., Build], **days: int) -> Build:
     """Return what does the same with terms that are so many days from now."""
 
-    def build_now(world: World) -> Given:
+    def build_now(world: World) -> Names:
         now = world.app.services.now()
         return build(**{name: now + timedelta(days=number) for name, number in days.items()})(world)
 
@@ -193,8 +193,8 @@ paused_campaign = after(campaign, campaign_actions.pause_campaign, "campaign")
 ended_campaign = after(campaign, campaign_actions.end_campaign, "campaign")
 early_campaign = at_time(campaign_of, starts_at=2)
 held_campaign = campaign_of(uses=1, max_uses=1)
-beside_pending = with_names(campaign, pending)
-beside_revoked = with_names(campaign, revoked_code)
+outside_pending = with_names(campaign, pending)
+outside_revoked = with_names(campaign, revoked_code)
 campaign_of_one = campaign_of(max_uses=1)
 blue_campaign = campaign_of(group="blue")
 campaign_full_today = campaign_of(uses=1, max_per_day=1)
@@ -212,50 +212,50 @@ hand_out_and_code = with_names(hand_out, code)
 hand_out_of_no_code = with_names(nothing, hand_out)
 
 
-def leased(world: World) -> Given:
+def leased(world: World) -> Names:
     """Let a worker send an invitation right now."""
-    given, context = pending(world), world.bench.context("worker", "t1")
-    about = UUID(given["reservation"])
+    names, context = pending(world), world.bench.context("worker", "t1")
+    about = UUID(names["reservation"])
     done(world.bench.run(ClaimAttempt(context=context, reservation_id=about, channel="smtp", case_id=uuid4())))
-    return given
+    return names
 
 
-def moved(world: World) -> Given:
+def moved(world: World) -> Names:
     """Move the access of a reservation to the group blue, where its invitation was sent."""
-    given = sent(world)
-    former = UUID(given["reservation"])
+    names = sent(world)
+    former = UUID(names["reservation"])
     rebind = reservation_actions.rebind(world.app.services, STAFF, former, "blue")
     world.bench.attempt(rebind.require_reservation().reservation_id)
-    return given
+    return names
 
 
-def two_uses(world: World) -> Given:
+def two_uses(world: World) -> Names:
     """Redeem one code for two people, of whom the second is the other of the first."""
-    given = reservation_of(max_uses=5, bound=False)(world)
-    reserve(world, {**given, "email": given["other"]})
-    return given
+    names = reservation_of(max_uses=5, bound=False)(world)
+    reserve(world, {**names, "email": names["other"]})
+    return names
 
 
-def to_same_address(world: World) -> Given:
-    given = sent(world)
-    return {**given, "other": given["email"]}
+def to_same_address(world: World) -> Names:
+    names = sent(world)
+    return {**names, "other": names["email"]}
 
 
-def to_other_domain(world: World) -> Given:
+def to_other_domain(world: World) -> Names:
     return {**reservation_of(SENT, allowed_domains="example.com")(world), "other": new_email("example.edu")}
 
 
-def without_mailbox(world: World) -> Given:
+def without_mailbox(world: World) -> Names:
     """Name a person whose mailbox does not exist, as a mail server reported, and a free code."""
-    given = after(sent, reservation_actions.record_bounce, "reservation", delivery=1, reason="mailbox_unknown")(world)
-    return code(world, email=given["email"])
+    names = after(sent, reservation_actions.record_bounce, "reservation", delivery=1, reason="mailbox_unknown")(world)
+    return code(world, email=names["email"])
 
 
-def to_no_mailbox(world: World) -> Given:
+def to_no_mailbox(world: World) -> Names:
     return {**sent(world), "other": without_mailbox(world)["email"]}
 
 
-def with_other_code(world: World) -> Given:
+def with_other_code(world: World) -> Names:
     return {**pending(world), "code": code(world)["code"]}
 
 
@@ -264,17 +264,17 @@ def without_token(build: Build) -> Build:
     return lambda world: {**build(world), "token": "-"}
 
 
-def of_other_campaign(world: World) -> Given:
-    given = campaign(world)
-    return {**given, "campaign": campaign(world)["campaign"]}
+def of_other_campaign(world: World) -> Names:
+    names = campaign(world)
+    return {**names, "campaign": campaign(world)["campaign"]}
 
 
-def second_use_of_person(world: World) -> Given:
+def second_use_of_person(world: World) -> Names:
     """Let a person have the one use that a campaign gives to each, and name another of its codes."""
-    given = campaign_of(max_per_person=1)(world)
-    reserve(world, given)
-    return code(world, email=given["email"], campaign_id=UUID(given["campaign"]))
+    names = campaign_of(max_per_person=1)(world)
+    reserve(world, names)
+    return code(world, email=names["email"], campaign_id=UUID(names["campaign"]))
 
 
-def throwaway(world: World) -> Given:
+def throwaway(world: World) -> Names:
     return {**campaign_of(throwaway="refuse")(world), "email": new_email("mailinator.com")}
