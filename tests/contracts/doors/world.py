@@ -146,11 +146,6 @@ def with_names(build: Build, more: Build) -> Build:
     return lambda world: {**build(world), **more(world)}
 
 
-def outside(in_campaign: Build) -> Build:
-    """Return what does the same, and names a code that does not belong to the campaign."""
-    return with_names(in_campaign, code)
-
-
 def by_another(build: Build) -> Build:
     """Return what does the same, and then names another person."""
     return with_names(build, lambda _: {"email": new_email()})
@@ -193,10 +188,13 @@ paused_campaign = after(campaign, campaign_actions.pause_campaign, "campaign")
 ended_campaign = after(campaign, campaign_actions.end_campaign, "campaign")
 early_campaign = at_time(campaign_of, starts_at=2)
 held_campaign = campaign_of(uses=1, max_uses=1)
+outside_campaign = with_names(campaign, code)
+outside_ended = with_names(ended_campaign, code)
+outside_blue = with_names(campaign_of(group="blue"), code)
+outside_nothing = with_names(nothing, code)
 outside_pending = with_names(campaign, pending)
 outside_revoked = with_names(campaign, revoked_code)
 campaign_of_one = campaign_of(max_uses=1)
-blue_campaign = campaign_of(group="blue")
 campaign_full_today = campaign_of(uses=1, max_per_day=1)
 campaign_of_domain = campaign_of(allowed_domains="example.edu")
 free_waiting_campaign = campaign_of(max_uses=1, waiting_hours=24)
