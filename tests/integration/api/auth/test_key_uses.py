@@ -28,7 +28,6 @@ class Key:
         self.secret = create_api_key(app.services.open_audit_log(Caller(actor="operator")), request, self.key_id)
 
     def ask(self, address: str | None = None, language: str = "en") -> AppResponse:
-        """Send a request from an address."""
         if address is not None:
             self.app.client._transport.client = (address, 50_000)  # type: ignore[attr-defined]  # of Starlette's client
         headers = {"authorization": f"Bearer {self.secret}", "accept-language": language}
@@ -36,30 +35,25 @@ class Key:
 
     @property
     def row(self) -> ApiKeyRow:
-        """The key as it is stored."""
         row = ApiKeyRepository(self.app.services.storage).find(self.key_id)
         assert row is not None
         return row
 
     def age(self, column: str, by: timedelta) -> None:
-        """Let a recorded time lie further back."""
         with self.app.services.storage.datastore.get_connection() as conn:
             statement = f"UPDATE api_key_uses SET {column} = {column} - %s WHERE key_id = %s"  # noqa: S608 - two names
             conn.execute(statement.encode(), (by, self.key_id))
 
     def read_refusals(self) -> list[str]:
-        """The details of what the audit log says about refusals of this key."""
         rows = AuditReader(self.app.services.storage).list_page(50)
         return [row.reason or "" for row in rows if row.action == "refused_key" and row.subject_id == self.key_id]
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait for what is recorded behind an answer."""
     wait_for(is_so)
 
 
 def test_use_is_recorded_with_its_network_and_not_again_within_five_minutes(app: AppClient) -> None:
-    """The recorded network has no last part of the address; a request writes nothing while the record is recent."""
     key = Key(app)
     assert key.row.used_at is None
     assert key.ask("203.0.113.77").status_code == 200
@@ -110,7 +104,6 @@ def test_request_writes_nothing_while_the_recorded_use_is_recent(
 
 
 def test_failing_record_changes_no_answer(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The use is recorded by a later request."""
     calls: list[UUID] = []
 
     def fail(_self: ApiKeyRepository, key_id: UUID, _network: str | None, _now: object) -> None:
@@ -135,7 +128,6 @@ def test_key_is_accepted_from_its_networks(app: AppClient, address: str) -> None
 
 
 def test_key_is_refused_from_elsewhere_with_the_address_and_one_line_an_hour(app: AppClient) -> None:
-    """The problem names what the ledger saw, which is the first question of an operator, and no allowed network."""
     key, counted = Key(app, [ALLOWED]), KEYS_REFUSED._value.get()
     english, chinese = key.ask("198.51.100.7"), key.ask(language="zh")
     wait_until(lambda: key.row.refused_at is not None)

@@ -32,7 +32,6 @@ DOORS: dict[Scope, tuple[str, str, object]] = {
 
 
 def key(shared_app: AppClient, *scopes: Scope, role: Role | None = None, days: int | None = None) -> dict[str, str]:
-    """Headers with a new key."""
     services = shared_app.services
     audit_log = services.open_audit_log(Caller(actor="operator"))
     expires_at = None if days is None else audit_log.now + timedelta(days=days)
@@ -41,7 +40,6 @@ def key(shared_app: AppClient, *scopes: Scope, role: Role | None = None, days: i
 
 
 def readable_paths(shared_app: AppClient, headers: dict[str, str]) -> set[str]:
-    """The scopes whose door opens."""
     paths: set[str] = set()
     for scope, (method, path, body) in DOORS.items():
         answer = shared_app.client.request(method, path, json=body, headers=headers)
@@ -54,7 +52,6 @@ def readable_paths(shared_app: AppClient, headers: dict[str, str]) -> set[str]:
 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_scope_opens_its_door_and_no_other(shared_app: AppClient, scope: Scope) -> None:
-    """`admin` opens all; a refusal names the scope that is missing."""
     assert readable_paths(shared_app, key(shared_app, scope)) == (set(SCOPES) if scope == "admin" else {scope})
 
 
@@ -109,7 +106,6 @@ def test_staff_session_opens_the_api_with_its_token(shared_app: AppClient) -> No
 
 
 def test_idempotency_key_belongs_to_the_api_key(shared_app: AppClient) -> None:
-    """The same key and body: the same reservation; another body: 422; another API key: its own answer."""
     code, mine, theirs = shared_app.issue(), key(shared_app, "redeem"), key(shared_app, "redeem")
     body = {"email": "li.wei@example.com", "code": code}
 

@@ -27,7 +27,6 @@ VARIES = [
 
 
 def commands_and_outputs(page: Path) -> list[tuple[str, str]]:
-    """Each command of a page with what it prints."""
     blocks = re.findall(r"```console\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     # Blocks of `ledger` commands are tested in tests/integration/cli/test_guides.py.
     text = "\n".join(block for block in blocks if "$ ledger " not in block)
@@ -56,7 +55,6 @@ def is_as_shown(expected: str, printed: str) -> bool:
 
 
 def is_within(shown: Any, real: Any) -> bool:  # noqa: ANN401 - whatever JSON holds
-    """Whether a document holds what is shown, each thing in its place, and at most more fields."""
     if isinstance(shown, dict):
         return isinstance(real, dict) and all(name in real and is_within(shown[name], real[name]) for name in shown)
     if isinstance(shown, list):
@@ -69,7 +67,6 @@ def is_within(shown: Any, real: Any) -> bool:  # noqa: ANN401 - whatever JSON ho
 def test_every_example_prints_what_it_shows(
     shared_app: AppClient, served: str, tmp_path: Path, page: Path, commands_min: int
 ) -> None:
-    """In one shell, from the top of the page to its end."""
     shown = commands_and_outputs(page)
     key = shared_app.key("admin")["Authorization"].removeprefix("Bearer ")
     script = "\necho '====='\n".join(command for command, _ in shown)

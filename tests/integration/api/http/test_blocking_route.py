@@ -13,7 +13,6 @@ WRITES: Final = ("post", "put", "patch", "delete")
 
 
 def operations_with_a_body(app: AppClient) -> list[tuple[str, str]]:
-    """Method and path, with ids that name nothing, of the operations that read JSON."""
     document: dict[str, Any] = app.client.get("/api/v1/openapi.json").json()
     return [
         (method, re.sub(r"\{\w+\}", str(uuid4()), path))
@@ -24,7 +23,6 @@ def operations_with_a_body(app: AppClient) -> list[tuple[str, str]]:
 
 
 def test_every_operation_refuses_a_repeated_member(shared_app: AppClient) -> None:
-    """By its name, with a sentence, before anything is done."""
     key, others = shared_app.key("admin"), []
     operations = operations_with_a_body(shared_app)
     for method, path in operations:
@@ -56,7 +54,6 @@ def test_every_operation_refuses_a_repeated_member(shared_app: AppClient) -> Non
     ],
 )
 def test_line_of_recipients_with_a_repeated_member_is_refused(shared_app: AppClient, line: str, word: str) -> None:
-    """The others are valid, and the list is refused as a whole."""
     key = shared_app.key("admin")
     campaign = shared_app.client.post("/api/v1/campaigns", json={"name": "Autumn"}, headers=key).json()["id"]
     body = {"campaign": campaign, "name": "Newsletter"}
@@ -74,7 +71,6 @@ def test_line_of_recipients_with_a_repeated_member_is_refused(shared_app: AppCli
 
 
 def test_line_of_codes_with_a_repeated_member_is_refused(shared_app: AppClient) -> None:
-    """The lines of codes are imported one by one."""
     result = shared_app.client.post(
         "/api/v1/codes/import",
         params={"dry_run": "true"},

@@ -30,13 +30,11 @@ Node = tuple[str, Any]
 
 @pytest.fixture
 def document(shared_app: AppClient) -> Document:
-    """What the application serves."""
     openapi_document: Document = shared_app.client.get("/api/v1/openapi.json").json()
     return openapi_document
 
 
 def operations(document: Document) -> dict[str, Document]:
-    """Every operation by method and path."""
     return {
         f"{method.upper()} {path}": path_item[method]
         for path, path_item in document["paths"].items()
@@ -46,7 +44,6 @@ def operations(document: Document) -> dict[str, Document]:
 
 
 def nodes(value: Any, place: str = "#") -> Iterator[Node]:  # noqa: ANN401 - any part of a JSON document
-    """Every part of the document with its place."""
     yield place, value
     if isinstance(value, dict):
         for name, part in value.items():
@@ -57,7 +54,6 @@ def nodes(value: Any, place: str = "#") -> Iterator[Node]:  # noqa: ANN401 - any
 
 
 def test_document_says_of_each_operation_whether_it_needs_a_key(document: Document) -> None:
-    """Exactly those that anyone may use have the empty requirement; the others name a scheme that is defined."""
     schemes = document["components"]["securitySchemes"].keys()
     by_name = operations(document)
     needed = {name: operation["security"] for name, operation in by_name.items()}
@@ -67,7 +63,6 @@ def test_document_says_of_each_operation_whether_it_needs_a_key(document: Docume
 
 
 def test_document_names_its_server_and_every_tag(document: Document) -> None:
-    """Each tag is used and told; each operation has exactly one."""
     used = Counter(tag for operation in operations(document).values() for tag in operation["tags"])
 
     assert [server["url"] for server in document["servers"]] == ["/"]
@@ -90,7 +85,6 @@ def test_document_names_no_default_that_its_schema_forbids(document: Document) -
 
 
 def test_document_describes_terms_of_campaigns_as_such(document: Document) -> None:
-    """Fields of webhooks and codes have the same names."""
     schemas = document["components"]["schemas"]
 
     for schema in ("CampaignRequest", "CampaignChange", "CampaignView"):
@@ -133,7 +127,6 @@ def test_requests_reject_unknown_fields_except_public_and_callback_requests(docu
 
 
 def parts(schema: Document, schemas: dict[str, Document]) -> Iterator[Document]:
-    """Every part of a schema, with the schemas that it refers to."""
     for _, node in nodes(schema):
         if isinstance(node, dict):
             yield node
@@ -142,7 +135,6 @@ def parts(schema: Document, schemas: dict[str, Document]) -> Iterator[Document]:
 
 
 def test_document_describes_each_operation_with_its_responses(document: Document) -> None:
-    """A unique id, a summary, at least one success and one refusal, and words for every answer."""
     by_name = operations(document)
     ids = Counter(operation["operationId"] for operation in by_name.values())
     answers = {name: operation["responses"] for name, operation in by_name.items()}
@@ -175,7 +167,6 @@ def test_document_has_404_only_for_resources_of_the_path(document: Document) -> 
 
 
 def test_document_declares_exactly_the_parameters_of_each_path(document: Document) -> None:
-    """Those in the path are required, and no parameter is declared twice."""
     wrong = []
     for name, operation in operations(document).items():
         declared = [(one["in"], one["name"]) for one in operation.get("parameters", ())]
@@ -188,7 +179,6 @@ def test_document_declares_exactly_the_parameters_of_each_path(document: Documen
 
 
 def test_document_defines_exactly_the_schemas_that_it_refers_to(document: Document) -> None:
-    """So no schema is missing and none is left over."""
     named = {node["$ref"] for _, node in nodes(document) if isinstance(node, dict) and "$ref" in node}
     named |= set(re.findall(r'"(#/components/schemas/\w+)"', json.dumps(document)))
     defined = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
@@ -197,7 +187,6 @@ def test_document_defines_exactly_the_schemas_that_it_refers_to(document: Docume
 
 
 def test_document_links_lead_to_operations_that_exist(document: Document) -> None:
-    """With parameters that those have."""
     by_id = {operation["operationId"]: operation for operation in operations(document).values()}
     links = [
         link

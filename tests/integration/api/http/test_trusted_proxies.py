@@ -22,7 +22,6 @@ PROXIES = "127.0.0.1, 172.16.0.0/12"
 
 
 async def nothing() -> Message:
-    """No body."""
     return {"type": "http.disconnect"}
 
 
@@ -31,7 +30,6 @@ async def nowhere(_message: Message) -> None:
 
 
 def seen(peer: str, trusted: str, *headers: tuple[str, str]) -> tuple[str, str]:
-    """Client's address and scheme as the application gets them."""
     clients: list[tuple[str, str]] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -83,7 +81,6 @@ def test_only_our_proxies_are_trusted(peer: str, trusted: str, said: str, client
 def test_forged_address_does_not_help_a_guesser(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """From outside a new X-Forwarded-For each time changes nothing; from the proxy each client counts for itself."""
     monkeypatch.setenv("LEDGER_TRUSTED_PROXIES", "10.0.0.0/8")
     with started(settings_over(database_url, monkeypatch, tmp_path)) as app:
 
@@ -103,7 +100,6 @@ def test_forged_address_does_not_help_a_guesser(
 def test_session_names_the_network_that_a_trusted_proxy_reports(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The report of another peer is ignored."""
     monkeypatch.setenv("LEDGER_TRUSTED_PROXIES", "10.0.0.0/8")
     networks = []
     with started(settings_over(database_url, monkeypatch, tmp_path)) as app:

@@ -40,12 +40,10 @@ PERSON = "wang.fang@example.com"
 
 @pytest.fixture(scope="module")
 def admin(shared_app: AppClient) -> Connect:
-    """An assistant with the key of an admin."""
     return over_http(shared_app, shared_app.key("admin"))
 
 
 def newest_entry(app: AppClient) -> tuple[str, object, str | None]:
-    """Action, subject and details of the newest entry of the audit log, which names a key."""
     entry = next(each for each in AuditReader(app.services.storage).list_page(9) if each.action != "other_questions")
     assert entry.key_id is not None
     return entry.action, entry.subject_id, entry.reason
@@ -159,7 +157,6 @@ def test_find_knows_no_part_of_a_code(shared_app: AppClient, admin: Connect) -> 
 
 
 def test_addresses_are_limited_as_guesses_of_codes(app: AppClient) -> None:
-    """Of one key."""
     connect = over_http(app, app.key("viewer"))
 
     async def ask_often(client: Client) -> list[bool]:
@@ -171,7 +168,6 @@ def test_addresses_are_limited_as_guesses_of_codes(app: AppClient) -> None:
 
 
 def test_answer_names_the_position_and_the_newest_checkpoint(shared_app: AppClient, admin: Connect) -> None:
-    """The position is that of the newest event when the question was asked."""
     shared_app.issue()
     update_log(shared_app.services.storage, shared_app.services.now(), None)
     checkpoint = read_signing_progress(shared_app.services.storage).checkpoint
@@ -191,7 +187,6 @@ def test_answer_names_the_position_and_the_newest_checkpoint(shared_app: AppClie
 
 
 def test_refusal_of_a_tool_names_the_position_too(shared_app: AppClient, admin: Connect) -> None:
-    """That a code does not exist is true up to there."""
     shared_app.issue()
 
     refused = ask(admin, "codes_history", code_id=str(uuid4()))
@@ -246,7 +241,6 @@ def test_answer_says_when_a_standby_gave_it(
 def test_answer_that_is_too_long_says_how_to_narrow_the_question(
     shared_app: AppClient, admin: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing of it is sent."""
     monkeypatch.setattr(questions, "ANSWER_BYTES_MAX", 300)
     shared_app.issue()
 
@@ -274,7 +268,6 @@ def test_answer_that_is_too_long_once_its_texts_are_marked_is_not_sent(
 
 
 def test_question_that_takes_too_long_is_unavailable(admin: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its client may ask again."""
     monkeypatch.setattr(questions, "CALL_S_MAX", 0.0)
 
     answer = ask(admin, "check_health")
@@ -347,7 +340,6 @@ def test_support_actions_and_verification_of_a_code(shared_app: AppClient, admin
 
 
 def test_handbook_is_read_by_section(admin: Connect) -> None:
-    """What support does, in the words of the page for support."""
     titles = ask(admin, "read_handbook").structured_content["answer"]
     cases = ask(admin, "read_handbook", section="Cases").structured_content["answer"]
 
@@ -404,8 +396,6 @@ def test_question_about_what_does_not_exist_has_the_problem_of_its_route(admin: 
 def test_failure_of_a_tool_is_a_problem_that_says_nothing_of_it(
     admin: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is in the application log."""
-
     def fail(*_: object) -> None:
         raise RuntimeError("secret detail")
 

@@ -26,7 +26,6 @@ planted = APIRouter(route_class=BlockingRoute)
 @planted.get("/write-row", summary="Write a row")
 @offer_as_tool()
 def write_row(code_id: UUID, services: TheServices, _: MayReadCodes) -> None:
-    """By a statement."""
     with services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE code_balances SET used = 1 WHERE code_id = %s", (code_id,))
 
@@ -34,35 +33,30 @@ def write_row(code_id: UUID, services: TheServices, _: MayReadCodes) -> None:
 @planted.get("/write-event", summary="Write an event")
 @offer_as_tool()
 def write_event(code_id: UUID, services: TheServices, caller: MayReadCodes) -> None:
-    """By a command in a transaction."""
     services.execute(PauseCode(context=services.context(caller), code_id=code_id, note=None))
 
 
 @planted.get("/write-in-group", summary="Write an event with others")
 @offer_as_tool()
 async def write_in_group(code_id: UUID, services: TheServices, caller: MayReadCodes) -> None:
-    """By a command in a group of the event loop."""
     await services.execute_in_group(PauseCode(context=services.context(caller), code_id=code_id, note=None))
 
 
 @planted.get("/write-line", summary="Write a line of the audit log")
 @offer_as_tool()
 def write_line(code_id: UUID, services: TheServices, caller: MayReadCodes) -> None:
-    """With its text."""
     services.open_audit_log(caller).record("revealed_link", code_id, "no reason")
 
 
 @planted.get("/preview", summary="Preview a command")
 @offer_as_tool()
 def preview(code_id: UUID, services: TheServices, caller: MayReadCodes) -> str:
-    """Without writing."""
     command = PauseCode(context=services.context(caller), code_id=code_id, note=None)
     return type(services.storage.ledger.preview(command).result).__name__
 
 
 @pytest.fixture
 def planted_app(settings: ApiSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppClient]:
-    """The application with tools that write."""
     monkeypatch.setattr(own_reads.router, "routes", [*own_reads.router.routes, *planted.routes])
     with started(settings) as app:
         yield app
@@ -80,7 +74,6 @@ def read_state(app: AppClient, code_id: UUID) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("name", ["write_row", "write_event", "write_in_group", "write_line"])
 def test_tool_that_writes_changes_nothing(planted_app: AppClient, name: str) -> None:
-    """It is answered with a problem."""
     code_id = planted_app.services.reader.find_code(planted_app.issue())
     assert code_id is not None
     before = read_state(planted_app, code_id)
@@ -92,7 +85,6 @@ def test_tool_that_writes_changes_nothing(planted_app: AppClient, name: str) -> 
 
 
 def test_refused_command_has_the_error_of_postgresql(settings: ApiSettings, app: AppClient) -> None:
-    """And not one about the transaction."""
     code_id = app.services.reader.find_code(app.issue())
     assert code_id is not None
     command = PauseCode(context=app.services.context(Caller("operator")), code_id=code_id, note=None)

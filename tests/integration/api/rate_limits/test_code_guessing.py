@@ -34,7 +34,6 @@ PATIENCE_S = 0.25
 def app(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[AppClient]:
-    """The application; with a broker where the parameter asks for one, else with none in reach."""
     settings = settings_over(database_url, monkeypatch, tmp_path)
     if getattr(request, "param", "dead") == "alive":
         monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis_url"))
@@ -57,7 +56,6 @@ def old_code(app: AppClient, text: str, max_uses: int = 1) -> str:
 
 
 def address(number: int) -> str:
-    """One of the guessers'."""
     return f"198.51.100.{number % ADDRESSES}"
 
 
@@ -71,7 +69,6 @@ def guessed(chance: random.Random) -> str:
 
 @pytest.mark.parametrize(("app", "number"), GUESSES.items(), ids=GUESSES, indirect=["app"])
 def test_ten_thousand_guesses_from_a_hundred_addresses(app: AppClient, number: int) -> None:
-    """Guesses are limited; customers get through, from the guessers' own addresses too; no request waits for Redis."""
     chance = random.Random(9)
     native, short = app.issue(make_template(max_uses=None, bound=False)), old_code(app, "SHRT2345", max_uses=1_000)
 
@@ -145,7 +142,6 @@ def test_short_old_code_is_not_looked_up_beyond_the_limit(app: AppClient) -> Non
 
 
 def test_every_public_route_that_tests_a_code_has_the_same_limits(app: AppClient) -> None:
-    """The page and both corrections, not only the API's redeem."""
     reservation = app.redeem(app.issue()).json()["reservation_id"]
 
     async def correct(number: int) -> AsgiResponse:
@@ -167,7 +163,6 @@ def test_every_public_route_that_tests_a_code_has_the_same_limits(app: AppClient
 
 
 def test_limits_can_be_switched_off(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """For load tests: no limit, and no header that tells of one."""
     monkeypatch.setenv("LEDGER_RATE_LIMIT", "off")
     with started(settings_over(database_url, monkeypatch, tmp_path)) as app:
         answers = [app.redeem(f"WRONG{number}") for number in range(2 * ADDRESS.burst)]

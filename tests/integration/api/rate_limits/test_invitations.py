@@ -23,20 +23,17 @@ VICTIM = "li.wei@example.com"
 
 @pytest.fixture(autouse=True)
 def defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings' defaults, as far as invitations are limited."""
     for name, rate in zip(GENEROUS, (*RATES, 5), strict=True):
         monkeypatch.setitem(GENEROUS, name, str(rate))
 
 
 @pytest.fixture
 def app(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[AppClient]:
-    """The application with the default limits."""
     with started(settings_over(database_url, monkeypatch, tmp_path)) as app_client:
         yield app_client
 
 
 def redeem_again(app: AppClient, code: str, number: int) -> list[AsgiResponse]:
-    """Redeem a code, then ask for a further use after each invitation, as often as told; each from its own address."""
     answers: list[AsgiResponse] = []
     more: dict[str, Any] = {}
     for host_number in range(number):
@@ -112,7 +109,6 @@ def test_again_chain_of_one_recipient_is_limited(app: AppClient) -> None:
 
 
 def test_new_recipients_of_an_open_code_are_limited_by_client_address(app: AppClient) -> None:
-    """150 strangers from one address; another address continues."""
     code = app.issue(make_template(max_uses=None, bound=False))
 
     async def strangers() -> list[AsgiResponse]:
@@ -189,7 +185,6 @@ def test_correction_counts_for_its_new_recipient(app: AppClient) -> None:
     ("language", "words"), [("zh-CN", "该邮箱短时间内请求的邀请过多"), ("en", "Too many invitations were requested")]
 )
 def test_limited_form_says_why_and_when_in_its_language(app: AppClient, language: str, words: str) -> None:
-    """The page has the words of the API."""
     for code in [app.issue() for _ in range(RATES.per_recipient)]:
         assert app.redeem(code, VICTIM).status_code == 202
     form = {"email": VICTIM, "code": app.issue()}
@@ -204,7 +199,6 @@ def test_limited_form_says_why_and_when_in_its_language(app: AppClient, language
 def test_switch_for_load_tests_ends_the_limits_on_invitations(
     database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """`LEDGER_RATE_LIMIT=off`."""
     monkeypatch.setenv("LEDGER_RATE_LIMIT", "off")
     settings = settings_over(database_url, monkeypatch, tmp_path)
     with started(settings) as app:
@@ -239,7 +233,6 @@ def _address(typed: str) -> EmailAddress:
 
 
 def create_campaign(app: AppClient, **terms: int) -> UUID:
-    """A campaign over the API."""
     response = app.client.post("/api/v1/campaigns", json={"name": "Spring", **terms}, headers=app.key("admin"))
     assert response.status_code == 201, response.text
     return UUID(response.json()["id"])

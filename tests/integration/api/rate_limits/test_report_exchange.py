@@ -42,7 +42,6 @@ def test_failures_of_a_client_count_in_the_other_process(
 
 
 def test_reports_reach_each_other_once(bench: LedgerBench) -> None:
-    """Neither one's own nor one that was heard before; a process that starts hears of the last ten minutes."""
     one, two = (RateLimitReportRepository(bench.storage, uuid4()) for _ in range(2))
     report = RateLimitCounts(unknown=3, redeemed=2, spent={("address", b"a" * 16): 3, ("email", b"e" * 32): 1})
 
@@ -93,7 +92,6 @@ def test_nothing_in_the_table_is_in_plain_text(bench: LedgerBench) -> None:
 
 
 def exchange_reports(*guards: TimedGuard) -> None:
-    """Each hears what the others counted."""
     reports = [guard.guard.report() for guard in guards]
     for listener, own in zip(guards, reports, strict=True):
         listener.guard.merge(report for report in reports if report is not None and report is not own)

@@ -19,13 +19,11 @@ REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_a
 
 
 def explained(app: AppClient, code_id: str, query: str = "", language: str = "en") -> AppResponse:
-    """GET /explain as a viewer."""
     headers = {**app.key("viewer"), "Accept-Language": language}
     return cast("AppResponse", app.client.get(f"/api/v1/codes/{code_id}/explain{query}", headers=headers))
 
 
 def used_code(app: AppClient) -> tuple[str, dict[str, str]]:
-    """A code with one use of each kind: its id, and reservations by person."""
     text = app.issue(make_template(max_uses=5, bound=False))
     explanation = {
         person: app.redeem(text, f"{person}@example.com").json()["reservation_id"]
@@ -38,12 +36,10 @@ def used_code(app: AppClient) -> tuple[str, dict[str, str]]:
 
 
 def named(items: list[dict[str, Any]]) -> list[str]:
-    """Ids of reservations."""
     return [entry["reservation_id"] for entry in items]
 
 
 def test_each_use_is_named_and_each_other_reservation_explained(app: AppClient) -> None:
-    """One counts, one is held, one does not count: with event, attempts, outcome and a sentence."""
     code_id, explanation = used_code(app)
 
     document = explained(app, code_id).json()
@@ -64,7 +60,6 @@ def test_each_use_is_named_and_each_other_reservation_explained(app: AppClient) 
 
 
 def test_limit_is_explained_in_the_callers_language(app: AppClient) -> None:
-    """The same facts in Chinese."""
     code_id, _ = used_code(app)
 
     document = explained(app, code_id, language="zh").json()
@@ -75,7 +70,6 @@ def test_limit_is_explained_in_the_callers_language(app: AppClient) -> None:
 
 
 def test_explanation_is_given_as_of_a_version_or_a_time(app: AppClient) -> None:
-    """Before the invitation was sent the same use was held; before the code there was nothing."""
     code_id, explanation = used_code(app)
     timestamp = quote((datetime.now(UTC) - timedelta(days=1)).isoformat())
 
@@ -93,7 +87,6 @@ def test_explanation_is_given_as_of_a_version_or_a_time(app: AppClient) -> None:
 
 
 def test_statement_is_exported_as_a_table(app: AppClient) -> None:
-    """CSV: a head and one line for each reservation."""
     code_id, explanation = used_code(app)
 
     answer = explained(app, code_id, "?format=csv")
@@ -109,7 +102,6 @@ def test_statement_is_exported_as_a_table(app: AppClient) -> None:
 
 
 def test_history_comes_as_a_table_too(app: AppClient) -> None:
-    """CSV: a head, and the events that the JSON has, with the balance after each."""
     code_id, _ = used_code(app)
     address, headers = f"/api/v1/codes/{code_id}/history", app.key("viewer")
 
@@ -126,7 +118,6 @@ def test_history_comes_as_a_table_too(app: AppClient) -> None:
 
 
 def test_overdue_work_is_reported(app: AppClient) -> None:
-    """A use that hangs past its time still holds; the sentence says what gives it back."""
     code_id, explanation = used_code(app)
     later = datetime.now(UTC) + timedelta(hours=1)
 
@@ -162,7 +153,6 @@ def test_uses_from_before_the_ledger_are_named_too(app: AppClient) -> None:
 
 
 def test_explanation_needs_a_scope(app: AppClient) -> None:
-    """Without a key 401; an unknown code 404; another format 422."""
     code_id, _ = used_code(app)
 
     assert app.client.get(f"/api/v1/codes/{code_id}/explain").status_code == 401
@@ -194,7 +184,6 @@ def test_only_the_newest_are_named_and_all_are_summed(app: AppClient) -> None:
 
 
 def test_sums_and_names_agree_at_every_version(app: AppClient) -> None:
-    """As many uses are named as are used, as many are held as are reserved, whenever one looks."""
     code_id, _ = used_code(app)
 
     for version in range(1, 9):

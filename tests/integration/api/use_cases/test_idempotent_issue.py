@@ -21,25 +21,21 @@ Who = dict[str, str]
 
 @pytest.fixture(scope="module")
 def admin(shared_app: AppClient) -> Who:
-    """An API key."""
     return shared_app.key("admin")
 
 
 def issue(shared_app: AppClient, who: Who, key: str | None, **body: Any) -> AppResponse:
-    """POST /codes, with an Idempotency-Key if one is given."""
     headers = who if key is None else {**who, "Idempotency-Key": key}
     return cast("AppResponse", shared_app.client.post("/api/v1/codes", json=body, headers=headers))
 
 
 def issued(shared_app: AppClient, group: str) -> int:
-    """How many codes of a group there are."""
     with shared_app.services.storage.datastore.get_connection() as conn:
         row = conn.execute("SELECT count(*) AS n FROM code_balances WHERE group_name = %s", (group,)).fetchone()
     return int(row["n"]) if row else 0
 
 
 def prune_keys(storage: LedgerStore, now: datetime) -> int:
-    """Delete the keys past their retention, in as many runs as it takes; return how many."""
     dropped = 0
     while count := prune(storage, now, 90)["idempotency_key"]:
         dropped += count
@@ -47,7 +43,6 @@ def prune_keys(storage: LedgerStore, now: datetime) -> int:
 
 
 def refused(answer: AppResponse) -> tuple[int, str]:
-    """Status and code of a problem."""
     return answer.status_code, answer.json()["code"]
 
 
@@ -79,7 +74,6 @@ def test_without_a_key_every_request_issues(shared_app: AppClient, admin: Who) -
     ids=str,
 )
 def test_another_body_is_refused(shared_app: AppClient, admin: Who, other: dict[str, Any]) -> None:
-    """In the words of the redeem route, and nothing is issued; with its own body the key still gives its codes."""
     key, group = str(uuid4()), str(uuid4())
     body = {"group": group, "note": "spring fair"}
     first = issue(shared_app, admin, key, **body)

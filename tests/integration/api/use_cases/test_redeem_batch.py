@@ -76,7 +76,6 @@ class Side:
             self._post(f"/api/v1/codes/{self.id_of(f'{action}d')}/{action}", headers=self.headers)
 
     def send_batch(self, entries: Sequence[Entry]) -> list[dict[str, Any]]:
-        """Send the items as one batch; the results, with ids by name."""
         items = [self._request_body(entry) for entry in entries]
         with self._own_limits():
             response = self._post("/api/v1/redemptions/batch", json={"items": items}, headers=self.headers)
@@ -113,7 +112,6 @@ class Side:
         return self._named(results)
 
     def events(self) -> dict[str, list[dict[str, Any]]]:
-        """All events of each code, with ids by name."""
         names: dict[str, str] = {}
         return {
             name: [
@@ -133,7 +131,6 @@ class Side:
         }
 
     def id_of(self, name: str) -> UUID:
-        """The id of a code."""
         code_id = self.app.services.reader.find_code(self.codes[name])
         assert code_id is not None
         return code_id
@@ -154,7 +151,6 @@ class Side:
         return reservation_id
 
     def send_first(self, entry: Entry) -> str:
-        """Redeem before the comparison begins, next to the limits."""
         body = {"email": f"{entry.person}-{self.name}@example.com", "code": self.codes[entry.code]}
         response = self._post("/api/v1/redemptions", json=body, headers=self.headers)
         return str(response.json()["reservation_id"])
@@ -188,7 +184,6 @@ class Side:
 
 
 def check_same(app: AppClient, entries: Sequence[Entry]) -> Mapping[str, Any]:
-    """Send the same items both ways, twice, and compare results and events."""
     batch, single = Side(app), Side(app)
 
     first = batch.send_batch(entries)
@@ -201,7 +196,6 @@ def check_same(app: AppClient, entries: Sequence[Entry]) -> Mapping[str, Any]:
 
 
 def set_chunk_size(patch: pytest.MonkeyPatch, size: int) -> None:
-    """Set how many items share a chunk, whether or not single commands come."""
     patch.setattr(group_commit, "CHUNK_MAX", size)
     patch.setattr(group_commit, "CHUNK_ALONE_MAX", size)
 
@@ -214,7 +208,6 @@ def set_chunk_size(patch: pytest.MonkeyPatch, size: int) -> None:
 def test_batch_has_the_outcome_and_the_events_of_its_items_one_by_one(
     shared_app: AppClient, entries: list[Entry], chunk: int
 ) -> None:
-    """Mixed codes, repeats, `again`, keys, refusals, malformed texts and rate limits, in chunks of any size."""
     with pytest.MonkeyPatch.context() as patch:
         set_chunk_size(patch, chunk)
         check_same(shared_app, entries)

@@ -25,24 +25,20 @@ PATH = "/api/v1/approvals"
 
 @pytest.fixture(scope="module")
 def app(postgres_url: str) -> Iterator[AppClient]:
-    """The application of this file; refunds of more than one use wait."""
     with guarded_site(postgres_url, refund_uses=1) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
 def second(app: AppClient) -> Member:
-    """The admin who decides."""
     return join_staff(app, "admin")
 
 
 def post(app: AppClient, path: str, body: Mapping[str, object], key: dict[str, str]) -> AppResponse:
-    """Send a request with an API key."""
     return cast("AppResponse", app.client.post(path, json=body, headers=key))
 
 
 def export(app: AppClient, email: str, key: dict[str, str]) -> AppResponse:
-    """Ask for the data of a person."""
     return post(app, "/api/v1/recipients/export", {"email": email, "reason": REASON}, key)
 
 
@@ -65,7 +61,6 @@ def test_problem_names_the_proposal_and_its_route_shows_it(app: AppClient) -> No
 
 
 def test_pages_follow_one_another_and_closed_ones_are_left_out(app: AppClient, second: Member) -> None:
-    """The cursor is that of other lists."""
     proposals = [proposed(app, new_campaign(app).ask_by_key(app)) for _ in range(3)]
     second.decide(proposals[0], "reject", reason="no")
     key, ids = app.key("support"), list[str]()
@@ -99,7 +94,6 @@ def test_refunds_up_to_the_threshold_do_not_wait(app: AppClient) -> None:
 
 
 def test_approved_export_is_sent_once_to_its_proposer_alone(app: AppClient, second: Member) -> None:
-    """Before it and after it, the data does not leave; another key proposes nothing new and gets nothing."""
     email = f"{uuid4().hex[:12]}@example.com"
     send(app, email)
     key, other = app.key("admin"), app.key("admin")

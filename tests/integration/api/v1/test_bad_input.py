@@ -69,7 +69,6 @@ def test_international_domain_is_one_address(shared_app: AppClient) -> None:
 
 
 def test_ten_megabytes_are_refused_unread(shared_app: AppClient) -> None:
-    """413 by the declared length."""
     response = shared_app.client.post("/api/v1/public/redeem", content=json.dumps({**GOOD, "code": "A" * 10_000_000}))
 
     assert response.status_code == 413
@@ -77,7 +76,6 @@ def test_ten_megabytes_are_refused_unread(shared_app: AppClient) -> None:
 
 
 def test_chunks_without_a_length_are_counted(shared_app: AppClient) -> None:
-    """A body that does not say how long it is ends at the same bound."""
     response = shared_app.client.post("/api/v1/public/redeem", content=(b"A" * 10_000 for _ in range(20)))
 
     assert response.status_code == 413
@@ -88,7 +86,6 @@ def test_chunks_without_a_length_are_counted(shared_app: AppClient) -> None:
     [("GET", "/nothing", 404), ("GET", "/api/v1/public/redeem", 405), ("PUT", "/api/v1/codes", 405)],
 )
 def test_wrong_paths_and_methods_are_problems(shared_app: AppClient, method: str, path: str, status: int) -> None:
-    """Machines get a problem document."""
     response = shared_app.client.request(method, path)
 
     assert response.status_code == status
@@ -117,7 +114,6 @@ def test_request_id_is_taken_over_only_as_uuid_or_hex_digits(app: AppClient, sen
 
 
 def test_request_id_that_is_a_code_reaches_no_event_and_no_answer(app: AppClient) -> None:
-    """The code of the redeem itself, in the forms in which it is written."""
     code = normalize_code(app.issue(make_template(max_uses=3, bound=False)))
 
     answers = [

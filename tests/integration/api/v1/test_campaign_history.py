@@ -19,7 +19,6 @@ LIMIT: Final = 9
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The topics of the events that histories were folded from, in blocks of few events."""
     topics: list[str] = []
 
     def record(topic: str, state: bytes) -> Event:
@@ -34,7 +33,6 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def campaign_id(app: AppClient) -> UUID:
-    """A campaign that was paused and resumed often."""
     body = {"name": "Autumn", "max_uses": 5}
     created_id = UUID(app.client.post("/api/v1/campaigns", json=body, headers=app.key("admin")).json()["id"])
     context = app.services.context(Caller(actor="operator"))
@@ -45,14 +43,12 @@ def campaign_id(app: AppClient) -> UUID:
 
 
 def read(app: AppClient, campaign_id: UUID, **query: Any) -> list[dict[str, Any]]:
-    """One page of the history."""
     path = f"/api/v1/campaigns/{campaign_id}/history"
     events: list[dict[str, Any]] = app.client.get(path, params=query, headers=app.key("viewer")).json()["events"]
     return events
 
 
 def test_pages_of_a_history_read_a_block_and_the_page(app: AppClient, campaign_id: UUID, decoded: list[str]) -> None:
-    """However far the page is from the beginning; the pages together are what one page shows."""
     whole = read(app, campaign_id)
     read(app, campaign_id, after=EVENTS - 1)  # the blocks are folded once
     pages, counts = list[dict[str, Any]](), []
@@ -71,7 +67,6 @@ def test_pages_of_a_history_read_a_block_and_the_page(app: AppClient, campaign_i
 
 
 def test_history_as_of_a_time_ends_on_any_page(app: AppClient, campaign_id: UUID) -> None:
-    """A page after that time is empty, and one after the last version too."""
     whole = read(app, campaign_id)
     early = read(app, campaign_id, as_of="2020-01-01T00:00:00Z")
     at_creation = read(app, campaign_id, as_of=whole[0]["at"])

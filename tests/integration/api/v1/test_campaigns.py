@@ -16,7 +16,6 @@ UNKNOWN = "018f0000-0000-7000-8000-000000000000"
 
 
 def create(app: AppClient, **terms: Any) -> dict[str, Any]:
-    """Create a campaign; its document."""
     response = app.client.post("/api/v1/campaigns", json={"name": "Autumn", **terms}, headers=app.key("admin"))
     assert response.status_code == 201, response.text
     document: dict[str, Any] = response.json()
@@ -24,7 +23,6 @@ def create(app: AppClient, **terms: Any) -> dict[str, Any]:
 
 
 def issue(app: AppClient, campaign: dict[str, Any], count: int = 1) -> list[str]:
-    """Issue codes of a campaign; their texts."""
     body = {"count": count, "max_uses": 1, "campaign": campaign["id"]}
     response = app.client.post("/api/v1/codes", json=body, headers=app.key("admin"))
     assert response.status_code == 201, response.text
@@ -32,7 +30,6 @@ def issue(app: AppClient, campaign: dict[str, Any], count: int = 1) -> list[str]
 
 
 def refusal(app: AppClient, code: str, email: str, language: str = "en") -> tuple[str, str]:
-    """Redeem; code and detail of the refusal, or `ok`."""
     body = {"email": email, "code": code}
     response = app.client.post("/api/v1/public/redeem", json=body, headers={"Accept-Language": language})
     document = response.json()
@@ -40,7 +37,6 @@ def refusal(app: AppClient, code: str, email: str, language: str = "en") -> tupl
 
 
 def test_campaign_that_counts_by_mailbox_says_so_everywhere(app: AppClient) -> None:
-    """Its terms, the refusal in both languages with the masked mailbox, its history, and what makes its numbers."""
     campaign = create(app, max_per_person=1, person_rule="mailbox")
     codes = issue(app, campaign, 2)
     app.redeem(codes[0], "l.i@gmail.com")
@@ -68,7 +64,6 @@ def test_campaign_that_counts_by_mailbox_says_so_everywhere(app: AppClient) -> N
 
 
 def test_throwaway_address_is_refused_or_flagged_in_the_history(app: AppClient) -> None:
-    """By the list of this version; the refusal and the flag are in both languages."""
     campaign = create(app, throwaway="refuse")
     codes = issue(app, campaign, 2)
     english, chinese = (refusal(app, codes[0], "li@mailinator.com", language) for language in ("en", "zh"))
@@ -91,7 +86,6 @@ def test_throwaway_address_is_refused_or_flagged_in_the_history(app: AppClient) 
 
 
 def test_setting_is_the_rule_of_campaigns_that_name_none(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that names the rule has its own, null too."""
     monkeypatch.setitem(vars(app.services.settings), "person_rule", "mailbox")
     unnamed, named = create(app, max_per_person=1), create(app, max_per_person=1, person_rule="exact")
     null = create(app, max_per_person=1, person_rule=None)
@@ -100,7 +94,6 @@ def test_setting_is_the_rule_of_campaigns_that_name_none(app: AppClient, monkeyp
 
 
 def test_balance_and_history_of_a_campaign_are_those_of_its_codes(app: AppClient) -> None:
-    """Two uses, three codes: one use sent, one reserved, one request refused as reserved, and every event is there."""
     campaign = create(app, max_uses=2, max_per_person=1, group="team")
     codes = issue(app, campaign, 3)
     first = app.redeem(codes[0], "li@example.com").json()["reservation_id"]
@@ -140,7 +133,6 @@ def test_balance_and_history_of_a_campaign_are_those_of_its_codes(app: AppClient
 
 
 def test_campaign_admits_the_domains_of_its_terms_and_says_when_it_starts(app: AppClient) -> None:
-    """Before the start, another domain, a subdomain; a pause and the end apply to every code."""
     campaign = create(app, allowed_domains=["example.com", "*.edu"], starts_at=START)
     path, admin = f"/api/v1/campaigns/{campaign['id']}", app.key("admin")
     (code, other) = issue(app, campaign, 2)
@@ -165,7 +157,6 @@ def test_campaign_admits_the_domains_of_its_terms_and_says_when_it_starts(app: A
 
 
 def test_limits_below_their_uses_are_all_named_with_the_number_in_use(app: AppClient) -> None:
-    """In one answer, by field and in both languages; the terms stay as they are."""
     campaign = create(app, max_uses=9, max_per_person=5, max_per_day=5)
     for code in issue(app, campaign, 2):
         app.redeem(code, "li@example.com")
@@ -212,7 +203,6 @@ def test_bad_terms_of_a_campaign_are_refused_with_their_reason(shared_app: AppCl
 
 
 def test_terms_of_reminders_are_set_shown_and_refused(app: AppClient) -> None:
-    """With bounds, an existing time zone, and null for none; a refusal changes nothing."""
     campaign = create(app, remind_days=5, quiet_hours="22:00-08:00 Europe/Berlin")
     path, key = f"/api/v1/campaigns/{campaign['id']}", app.key("admin")
     answers = {
@@ -240,7 +230,6 @@ def test_terms_of_reminders_are_set_shown_and_refused(app: AppClient) -> None:
 
 
 def test_thresholds_are_set_shown_refused_and_reported_with_the_use(app: AppClient) -> None:
-    """A number is a percentage. History and feed name the reservation whose use crossed; null ends the reports."""
     campaign = create(app, max_uses=2, notify_at=[100, "0 left", 50])
     path, key = f"/api/v1/campaigns/{campaign['id']}", {**app.key("admin"), "Accept-Language": "en"}
     wrong: list[Any] = [[], [0], [101], ["80"], [True], [80.5], "80%", list(range(1, 12)), ["80% left"]]
@@ -269,7 +258,6 @@ def test_thresholds_are_set_shown_refused_and_reported_with_the_use(app: AppClie
 
 
 def test_code_joins_a_campaign_later_and_its_earlier_uses_stay_outside(app: AppClient) -> None:
-    """Joining again changes nothing; a code of another campaign, with a pending use or unknown is refused with why."""
     campaign, other, key = create(app, max_uses=1), create(app), app.key("admin")
     code = app.issue(make_template(max_uses=5, bound=False))
     path = f"/api/v1/codes/{app.services.reader.find_code(code)}"
@@ -303,7 +291,6 @@ def test_code_joins_a_campaign_later_and_its_earlier_uses_stay_outside(app: AppC
 
 
 def test_imported_codes_join_a_campaign_after_their_uses(app: AppClient) -> None:
-    """With its group; the same file again changes nothing, and outside of the campaign a code is another one."""
     campaign, key = create(app, max_uses=5, group="team"), {**app.key("admin"), "Content-Type": "text/csv"}
     file = "code,max_uses,used\nMOVED-1,5,2\nMOVED-2,5,0\n"
 
@@ -328,7 +315,6 @@ def test_imported_codes_join_a_campaign_after_their_uses(app: AppClient) -> None
 
 
 def test_terms_of_a_campaign_change_only_if_they_still_have_the_etag(app: AppClient) -> None:
-    """Redeeming keeps the tag; another change in between is not overwritten; * is any."""
     campaign, key = create(app, max_uses=5), app.key("admin")
     path = f"/api/v1/campaigns/{campaign['id']}"
     (code,) = issue(app, campaign)
@@ -348,7 +334,6 @@ def test_terms_of_a_campaign_change_only_if_they_still_have_the_etag(app: AppCli
 
 
 def test_explanation_names_each_use_that_counts_now_and_as_of_a_time(app: AppClient) -> None:
-    """One sent, one returned, one reserved: two count, each with the event that took it."""
     campaign, key = create(app, max_uses=5, max_per_day=4), {**app.key("viewer"), "Accept-Language": "en"}
     path = f"/api/v1/campaigns/{campaign['id']}"
     codes = issue(app, campaign, 3)
@@ -375,7 +360,6 @@ def test_explanation_names_each_use_that_counts_now_and_as_of_a_time(app: AppCli
 
 
 def test_codes_have_the_terms_of_their_campaign_where_the_issue_names_none(app: AppClient) -> None:
-    """Issued or imported; a change of the campaign's terms changes no code that exists."""
     campaign, key = create(app, code_max_uses=3, code_validity_days=30), app.key("admin")
     path = f"/api/v1/campaigns/{campaign['id']}"
 
@@ -410,7 +394,6 @@ def test_codes_have_the_terms_of_their_campaign_where_the_issue_names_none(app: 
 
 @pytest.mark.parametrize("route", ["campaigns", "hand-outs"])
 def test_idempotency_key_creates_nothing_twice(app: AppClient, route: str) -> None:
-    """The same key and body return what exists; another body is refused; another caller and route have other keys."""
     body = {"name": "Readers"} | ({"campaign": create(app)["id"]} if route == "hand-outs" else {})
     key, url = {"Idempotency-Key": "order-1001"}, f"/api/v1/{route}"
 
@@ -440,7 +423,6 @@ def test_route_that_cannot_honor_an_idempotency_key_refuses_it(app: AppClient) -
 
 
 def test_history_and_explanation_of_a_campaign_are_also_csv(app: AppClient) -> None:
-    """With the columns of JSON, and the same sentences."""
     campaign, key = create(app, max_uses=5), {**app.key("admin"), "Accept-Language": "en"}
     reservation_id = app.redeem(issue(app, campaign)[0], "li@example.com").json()["reservation_id"]
     path = f"/api/v1/campaigns/{campaign['id']}"
@@ -492,7 +474,6 @@ def test_codes_and_hand_outs_end_as_their_campaign_says(app: AppClient) -> None:
 
 @pytest.mark.parametrize("value", ["P0D", "7", 8, "P36501D", "P1M"])
 def test_duration_that_is_not_in_days_is_refused(app: AppClient, value: object) -> None:
-    """Of campaigns and of codes alike."""
     key, campaign = app.key("admin"), create(app)
     requests = [("POST", "/api/v1/codes"), ("PATCH", f"/api/v1/campaigns/{campaign['id']}")]
     answers = [app.client.request(verb, path, json={"valid_for": value}, headers=key) for verb, path in requests]
@@ -501,7 +482,6 @@ def test_duration_that_is_not_in_days_is_refused(app: AppClient, value: object) 
 
 
 def test_rule_of_persons_has_two_names_of_which_a_request_uses_one(app: AppClient) -> None:
-    """`same_person` and the name that events have."""
     campaign, key = create(app, max_per_person=1, same_person="mailbox"), app.key("admin")
     path = f"/api/v1/campaigns/{campaign['id']}"
     changed = app.client.patch(path, json={"same_person": "exact"}, headers=key).json()
@@ -515,7 +495,6 @@ def test_rule_of_persons_has_two_names_of_which_a_request_uses_one(app: AppClien
 
 
 def test_explanations_name_what_crossed_the_thresholds_that_are_reached(app: AppClient) -> None:
-    """Of a campaign and of a code: the newest event of each, as of a time too; none that is no longer reached."""
     campaign, key = create(app, max_uses=4, notify_at=[50, "1 left"]), app.key("viewer")
     body = {"max_uses": 3, "open": True, "campaign": campaign["id"], "notify_at": [50, 100]}
     code = app.client.post("/api/v1/codes", json=body, headers=app.key("admin")).json()[0]

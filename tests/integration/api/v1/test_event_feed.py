@@ -18,7 +18,6 @@ FEED = "/api/v1/events"
 
 
 def follow(shared_app: AppClient, after: int, **query: Any) -> list[dict[str, object]]:
-    """Every event from a position on, page by page."""
     events: list[dict[str, object]] = []
     for _ in range(200):
         page = shared_app.client.get(FEED, params={"after": after, **query}, headers=shared_app.key("viewer")).json()
@@ -31,13 +30,11 @@ def follow(shared_app: AppClient, after: int, **query: Any) -> list[dict[str, ob
 
 
 def newest(shared_app: AppClient) -> int:
-    """The newest position."""
     position: int = shared_app.client.get(f"{FEED}?limit=1", headers=shared_app.key("viewer")).json()["newest"]
     return position
 
 
 def test_reader_that_goes_on_misses_nothing(shared_app: AppClient) -> None:
-    """In pages of any size, by type and by code; nothing of a code's text or an address is in it."""
     start = newest(shared_app)
     code = shared_app.issue(make_template(max_uses=5, bound=False))
     for nth in range(3):
@@ -92,7 +89,6 @@ def test_feed_of_cloud_events_has_the_same_events(shared_app: AppClient) -> None
 
 
 def test_feed_names_the_campaign_of_its_events(shared_app: AppClient) -> None:
-    """An event of a campaign has its id as campaign_id, and a code only where it is about one."""
     start, admin = newest(shared_app), shared_app.key("admin")
     campaign = shared_app.client.post("/api/v1/campaigns", json={"name": "A", "max_uses": 2}, headers=admin).json()[
         "id"
@@ -122,7 +118,6 @@ def test_feed_names_the_campaign_of_its_events(shared_app: AppClient) -> None:
 
 
 def test_waiting_reader_is_answered_by_the_first_event(shared_app: AppClient) -> None:
-    """And after its time with an empty page; how long it may wait is bounded."""
     start, headers = newest(shared_app), shared_app.key("viewer")
     timer = threading.Timer(0.3, shared_app.issue)
     began = time.monotonic()

@@ -7,7 +7,6 @@ from tests.support.clients.app_client import AppClient
 
 
 def test_each_listed_schema_is_there(shared_app: AppClient) -> None:
-    """Every type of event, and the test message of webhooks."""
     listed = shared_app.client.get("/api/v1/schemas", headers=shared_app.key("viewer")).json()
 
     assert listed["events"].keys() == EVENT_TYPES.keys()
@@ -36,7 +35,6 @@ def test_asyncapi_document_has_each_listed_schema(shared_app: AppClient) -> None
 
 
 def test_asyncapi_document_has_the_queries_of_the_stream(shared_app: AppClient) -> None:
-    """Those that the OpenAPI document has for the same path, with their schemas; webhooks have none."""
     headers = shared_app.key("viewer")
     document = shared_app.client.get("/api/v1/schemas/asyncapi", headers=headers).json()
     paths = shared_app.client.get("/api/v1/openapi.json").json()["paths"]
@@ -54,7 +52,6 @@ def test_asyncapi_document_has_the_queries_of_the_stream(shared_app: AppClient) 
 
 
 def test_unknown_type_is_refused(shared_app: AppClient) -> None:
-    """As every resource that is not there."""
     for path in ("NoSuchEvent", "webhooks/NoSuchEvent"):
         answer = shared_app.client.get(f"/api/v1/schemas/{path}", headers=shared_app.key("viewer"))
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")

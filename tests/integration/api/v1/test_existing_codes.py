@@ -10,14 +10,12 @@ ADDRESS = "zhou@example.com"
 
 
 def import_codes(app: AppClient, content: str, **query: Any) -> None:
-    """Import codes as CSV."""
     headers, query = {**app.key("admin"), "content-type": "text/csv"}, {"new_groups": True, **query}
     response = app.client.post("/api/v1/codes/import", params=query, content=content.encode(), headers=headers)
     assert response.status_code == 200, response.text
 
 
 def give(app: AppClient, hand_out: dict[str, Any], code: str, email: str = ADDRESS, **more: Any) -> tuple[int, str]:
-    """Hand a code out; the status, and the state of the recipient or why not."""
     body = {"code": code, "email": email, **more}
     headers = {**app.key("admin"), "accept-language": "en"}
     response = app.client.post(f"{PATH}/{hand_out['id']}/codes", json=body, headers=headers)
@@ -26,7 +24,6 @@ def give(app: AppClient, hand_out: dict[str, Any], code: str, email: str = ADDRE
 
 
 def test_imported_code_and_one_that_joined_are_queued_for_their_recipients(app: AppClient) -> None:
-    """Each with its id; a repeat changes nothing, and lists leave these recipients out."""
     campaign = create_campaign(app, max_uses=9)
     hand_out = create(app, campaign)
     import_codes(app, "code,max_uses\nSPRING-2027-AAAA,1\nSPRING-2027-BBBB,1\n", campaign=campaign)

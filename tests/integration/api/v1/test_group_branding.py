@@ -13,12 +13,10 @@ PNG = make_png(240, 64)
 
 
 def in_base64(data: bytes) -> str:
-    """As a request has it."""
     return base64.b64encode(data).decode()
 
 
 def test_branding_is_changed_by_its_named_fields(app: AppClient) -> None:
-    """Others stay; null removes."""
     admin = app.key("admin")
     answers = [
         app.client.patch(PATH, json={"group": "blue", **fields}, headers=admin).json()
@@ -60,7 +58,6 @@ def test_branding_is_changed_by_its_named_fields(app: AppClient) -> None:
     ],
 )
 def test_branding_that_breaks_a_rule_is_refused(app: AppClient, fields: dict[str, Any], error: tuple[str, str]) -> None:
-    """The error names the field and says why; nothing is stored."""
     answer = app.client.patch(PATH, json={"group": "blue", **fields}, headers=app.key("admin"))
 
     assert answer.status_code == 422
@@ -69,7 +66,6 @@ def test_branding_that_breaks_a_rule_is_refused(app: AppClient, fields: dict[str
 
 
 def test_branding_takes_a_logo_of_64_kb_and_no_much_larger_body(app: AppClient) -> None:
-    """The body may be larger than those of other requests, but not by much."""
     largest = make_png(1, 1, b"x" * (65_537 - len(make_png(1, 1, b"x"))))
     admin = app.key("admin")
     stored = app.client.patch(PATH, json={"group": "blue", "logo": in_base64(largest)}, headers=admin)

@@ -62,7 +62,6 @@ def test_words_are_those_of_the_group_and_language(app: AppClient) -> None:
 
 
 def test_groups_are_listed_once_by_name(app: AppClient) -> None:
-    """Those that only codes name, and those that only have settings."""
     groups = GroupRepository(app.services.storage)
     groups.save(InviteGroup(name="blue"), app.services.now())
     for group in ("green", "green", "amber", "blue"):
@@ -74,7 +73,6 @@ def test_groups_are_listed_once_by_name(app: AppClient) -> None:
 
 
 def test_status_page_shows_where_the_invitation_is_sent(app: AppClient) -> None:
-    """Masked, with the group and the deadline; the reservation's owner knows their own address by that."""
     reservation_id = app.redeem(app.issue(make_template(max_uses=1, group="blue"))).json()["reservation_id"]
 
     page = app.client.get(f"/r/{reservation_id}", headers=PAGE).text

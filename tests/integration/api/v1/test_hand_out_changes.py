@@ -13,13 +13,11 @@ TEXTS = {"en": {"subject": "For you", "text": "Dear {name}"}, "zh": {"subject": 
 
 
 def change(app: AppClient, hand_out: dict[str, Any], body: dict[str, Any], **headers: str) -> Response:
-    """Send a change."""
     sent = {**app.key("admin"), **headers}
     return app.client.patch(f"{PATH}/{hand_out['id']}", json=body, headers=sent)
 
 
 def preview(app: AppClient, hand_out: dict[str, Any], language: str) -> str:
-    """The subject of its email."""
     response = app.client.get(
         f"{PATH}/{hand_out['id']}/preview", params={"language": language}, headers=app.key("admin")
     )
@@ -27,7 +25,6 @@ def preview(app: AppClient, hand_out: dict[str, Any], language: str) -> str:
 
 
 def list_events(app: AppClient, hand_out: dict[str, Any]) -> list[dict[str, Any]]:
-    """The events of its campaign."""
     response = app.client.get(
         f"/api/v1/campaigns/{hand_out['campaign']}/history", headers={**app.key("admin"), "accept-language": "en"}
     )
@@ -63,7 +60,6 @@ def test_change_keeps_fields_that_are_left_out(app: AppClient) -> None:
 
 
 def test_change_is_an_event_without_its_text(app: AppClient) -> None:
-    """It names rate and languages, in a sentence, too; a repeat is no event."""
     hand_out = create(app, per_minute=600, texts=TEXTS)
     for body in ({"texts": {"en": {"subject": "Secret words"}}}, {"per_minute": None}) * 2:
         change(app, hand_out, body)
@@ -80,7 +76,6 @@ def test_change_is_an_event_without_its_text(app: AppClient) -> None:
 
 
 def test_change_based_on_a_former_state_is_refused(app: AppClient) -> None:
-    """By the ETag of rate and texts; neither a pause nor another language order changes it."""
     hand_out = create(app, per_minute=600, texts=TEXTS)
     path = f"{PATH}/{hand_out['id']}"
     before = app.client.get(path, headers=app.key("admin")).headers["etag"]
@@ -96,7 +91,6 @@ def test_change_based_on_a_former_state_is_refused(app: AppClient) -> None:
 
 
 def test_ended_hand_out_keeps_its_rate_and_takes_new_texts(app: AppClient) -> None:
-    """Its codes are still sent again. A refused change changes neither."""
     hand_out = create(app, per_minute=600)
     app.client.post(f"{PATH}/{hand_out['id']}/end", headers=app.key("admin"))
     both = change(app, hand_out, {"per_minute": 1, "texts": TEXTS})
@@ -113,7 +107,6 @@ def test_ended_hand_out_keeps_its_rate_and_takes_new_texts(app: AppClient) -> No
     "body", [{"per_minute": 0}, {"per_minute": "1"}, {"texts": {"fr": {}}}, {"texts": {"en": {"subject": "a\nb"}}}]
 )
 def test_invalid_changes_are_refused(app: AppClient, body: dict[str, Any]) -> None:
-    """As at the creation; an unknown hand-out is not found."""
     hand_out = create(app, per_minute=600)
     refused = change(app, hand_out, body)
     unknown = change(app, {"id": str(uuid4())}, {"per_minute": 5})
@@ -123,7 +116,6 @@ def test_invalid_changes_are_refused(app: AppClient, body: dict[str, Any]) -> No
 
 
 def test_repeated_creation_undoes_no_change(app: AppClient) -> None:
-    """The request that creates a hand-out may be repeated with its key after the text was changed."""
     campaign, key = create_campaign(app), {"Idempotency-Key": uuid4().hex, **app.key("admin")}
     body = {"campaign": campaign, "name": "Newsletter", "texts": TEXTS}
     created = app.client.post(PATH, json=body, headers=key).json()
@@ -146,7 +138,6 @@ def test_days_of_codes_are_a_duration(app: AppClient) -> None:
 
 @pytest.mark.parametrize("valid_for", ["P0D", "P99999W", "P1M", "7", 7.5])
 def test_other_durations_are_refused(app: AppClient, valid_for: object) -> None:
-    """By the name of the field."""
     body = {"campaign": create_campaign(app), "name": "Newsletter", "valid_for": valid_for}
     refused = app.client.post(PATH, json=body, headers=app.key("admin"))
 

@@ -32,13 +32,11 @@ CSV = "email,language,name\nli@example.com,zh,Li Wei\nwang@example.com,,Wang\n"
 
 
 def create_campaign(app: AppClient, **terms: Any) -> str:
-    """Create a campaign; its id."""
     response = app.client.post("/api/v1/campaigns", json={"name": "Autumn", **terms}, headers=app.key("admin"))
     return str(response.json()["id"])
 
 
 def create(app: AppClient, campaign: str | None = None, **fields: Any) -> dict[str, Any]:
-    """Create a hand-out; its document."""
     body = {"campaign": campaign or create_campaign(app), "name": "Newsletter", **fields}
     response = app.client.post(PATH, json=body, headers=app.key("admin"))
     assert response.status_code == 201, response.text
@@ -49,7 +47,6 @@ def create(app: AppClient, campaign: str | None = None, **fields: Any) -> dict[s
 def upload(
     app: AppClient, hand_out: dict[str, Any], content: str, form: str = "text/csv", **query: Any
 ) -> dict[str, Any]:
-    """Upload a list; the document of the response."""
     response = app.client.post(
         f"{PATH}/recipients",
         params={"hand_out": hand_out["id"], **query},
@@ -61,7 +58,6 @@ def upload(
 
 
 def send_first(app: AppClient, hand_out: dict[str, Any]) -> DueRow:
-    """Issue the code of the first recipient, and record that its email was sent; its row."""
     storage, context = app.services.storage, app.services.context(Caller(actor="operator"))
     queue, campaign_id = HandOutQueue(storage), UUID(hand_out["campaign"])
     (row,) = queue.take(app.services.now(), 1)
@@ -87,14 +83,12 @@ def send_first(app: AppClient, hand_out: dict[str, Any]) -> DueRow:
 
 
 def recipients(app: AppClient, hand_out: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
-    """The recipients of a hand-out."""
     response = app.client.get(f"{PATH}/{hand_out['id']}/recipients", params=query, headers=app.key("viewer"))
     rows: list[dict[str, Any]] = response.json()["recipients"]
     return rows
 
 
 def test_codes_of_a_hand_out_have_the_terms_of_their_campaign_where_it_names_none(app: AppClient) -> None:
-    """As those that are issued and imported; the hand-out may name its own."""
     campaign = create_campaign(app, code_max_uses=3, code_validity_days=30)
     orders: list[dict[str, Any]] = [{}, {"max_uses": 1}, {"max_uses": None, "validity_days": None}]
 
@@ -105,7 +99,6 @@ def test_codes_of_a_hand_out_have_the_terms_of_their_campaign_where_it_names_non
 
 @pytest.mark.parametrize("texts", [{"subject": "a\0b"}, {"text": "a\0b"}, {"subject": "a\nBcc: b@example.com"}])
 def test_text_with_control_characters_is_malformed(app: AppClient, texts: dict[str, str]) -> None:
-    """Line breaks are for the text alone."""
     body = {"campaign": create_campaign(app), "name": "Newsletter"}
     named = [
         app.client.post(PATH, json={**body, "texts": {"en": text}}, headers=app.key("admin"))
@@ -205,7 +198,6 @@ def test_list_is_uploaded_in_every_format(app: AppClient, form: str, content: st
 
 
 def test_one_invalid_line_refuses_the_whole_list(app: AppClient) -> None:
-    """Each is named with its reason; a valid list afterwards is stored."""
     hand_out = create(app, create_campaign(app, denied_domains=["denied.example"]))
     lines = [
         "email,language,name",
@@ -244,7 +236,6 @@ def test_one_invalid_line_refuses_the_whole_list(app: AppClient) -> None:
     ],
 )
 def test_unusable_lists_are_refused_as_a_whole(app: AppClient, form: str, content: str, word: str) -> None:
-    """With a sentence that says what to do."""
     result = upload(app, create(app), content, form)
 
     assert result["code"] == "MALFORMED"
@@ -252,7 +243,6 @@ def test_unusable_lists_are_refused_as_a_whole(app: AppClient, form: str, conten
 
 
 def test_ends_in_the_past_are_refused_with_what_to_do(app: AppClient) -> None:
-    """That of a campaign at a change, and the deadline of a hand-out; an end ahead is accepted."""
     past, ahead = "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
     campaign, headers = create_campaign(app), {**app.key("admin"), "Accept-Language": "en"}
     path = f"/api/v1/campaigns/{campaign}"
@@ -266,7 +256,6 @@ def test_ends_in_the_past_are_refused_with_what_to_do(app: AppClient) -> None:
 
 
 def test_excluded_domain_is_explained_by_the_terms_that_exclude_it(app: AppClient) -> None:
-    """Those of the campaign, or those of the hand-out alone."""
     campaign = create_campaign(app, denied_domains=["denied.example"])
     hand_out = create(app, campaign, allowed_domains=["example.com", "denied.example"])
     lines = ["email", "li@denied.example", "wang@example.org", "zhou@example.com"]
@@ -279,7 +268,6 @@ def test_excluded_domain_is_explained_by_the_terms_that_exclude_it(app: AppClien
 
 
 def test_repeated_request_is_answered_after_the_campaign_ended(app: AppClient) -> None:
-    """With the hand-out that exists; a new one is refused."""
     body = {"campaign": create_campaign(app), "name": "Newsletter"}
     admin = app.key("admin")
     headers = admin | {"Idempotency-Key": "order-1001"}
@@ -294,7 +282,6 @@ def test_repeated_request_is_answered_after_the_campaign_ended(app: AppClient) -
 
 
 def test_dry_run_names_variables_that_no_line_fills(app: AppClient) -> None:
-    """For each form of a list, and only for texts in the languages of its lines."""
     texts = {
         "en": {"subject": "For {name}", "text": "{code} {group} {nosuch}"},
         "zh": {"subject": "", "text": "{other}"},
@@ -310,7 +297,6 @@ def test_dry_run_names_variables_that_no_line_fills(app: AppClient) -> None:
 
 
 def test_recipients_get_one_code_of_a_campaign_however_often_they_are_listed(app: AppClient) -> None:
-    """Twice in a list, in a second list, in another hand-out; but another campaign gives another code."""
     campaign = create_campaign(app)
     first, second = create(app, campaign), create(app, campaign)
     twice = upload(app, first, "email\nli@example.com\nLI@EXAMPLE.COM\nwang@example.com\n")
@@ -328,7 +314,6 @@ def test_recipients_get_one_code_of_a_campaign_however_often_they_are_listed(app
 
 
 def test_recipients_of_an_ended_hand_out_without_a_code_can_be_listed_again(app: AppClient) -> None:
-    """So an end before the first email blocks no address, and an ended hand-out takes no further list."""
     campaign = create_campaign(app)
     first, second = create(app, campaign), create(app, campaign)
     upload(app, first, CSV)
@@ -344,7 +329,6 @@ def test_recipients_of_an_ended_hand_out_without_a_code_can_be_listed_again(app:
 
 
 def test_interrupted_upload_leads_to_nothing_and_can_be_repeated(app: AppClient) -> None:
-    """Rows of an upload that did not end are in no list, and the next upload takes them over."""
     hand_out = create(app)
     services, now = app.services, app.services.now()
     lists = HandOutLists(services.storage, uuid4, uuid4)
@@ -360,7 +344,6 @@ def test_interrupted_upload_leads_to_nothing_and_can_be_repeated(app: AppClient)
 
 
 def test_upload_that_another_one_replaces_is_refused(app: AppClient) -> None:
-    """With a sentence that says what to do; the other list is whole."""
     hand_out = create(app)
     addresses = [f"person{nth}@example.com" for nth in range(BATCH + 1)]
     overlap = "email\n" + "\n".join([*addresses[:2], "li@example.com"])
@@ -389,7 +372,6 @@ PAUSES = ("CampaignPaused", "CampaignResumed")
 
 
 def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
-    """The campaign's history has every event, and a list of its hand-outs pages."""
     campaign = create_campaign(app, group="team")
     hand_out = create(app, campaign, per_minute=60, max_uses=2)
     create(app, campaign)
@@ -419,7 +401,6 @@ def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
 
 
 def test_start_is_planned_changed_and_undone(app: AppClient) -> None:
-    """The reason is in the vault; a start that is past, or that of a running hand-out, is refused."""
     hand_out, headers = create(app, draft=True), {**app.key("admin"), "Accept-Language": "en"}
     path = f"{PATH}/{hand_out['id']}"
 
@@ -480,7 +461,6 @@ def test_text_with_an_unknown_variable_keeps_a_hand_out_from_starting(app: AppCl
 def test_page_of_hand_outs_counts_a_bounded_number_of_recipients(
     app: AppClient, monkeypatch: pytest.MonkeyPatch, counted_max: int, expected: list[list[int]]
 ) -> None:
-    """It has fewer hand-outs then, but at least one, and the pages together have them all."""
     campaign = create_campaign(app)
     lists = [create(app, campaign) for _ in range(3)]
     for nth, count in enumerate((2, 2, 5)):
@@ -521,7 +501,6 @@ def test_unknown_hand_outs_and_campaigns_are_refused(app: AppClient) -> None:
 
 
 def test_recipients_are_found_by_state_and_by_email_address(app: AppClient) -> None:
-    """The pages of a state are full, and `next` of the last one is null."""
     hand_out, other = create(app), create(app)
     upload(app, hand_out, CSV + "ann@example.com,en,Ann\n")
     upload(app, other, "email\neve@example.com\n")
@@ -542,7 +521,6 @@ def test_recipients_are_found_by_state_and_by_email_address(app: AppClient) -> N
 
 
 def test_preview_test_and_export_are_for_those_who_may(app: AppClient) -> None:
-    """A preview for those who read, a test for those who issue, and addresses for admins alone, recorded."""
     texts = {"en": {"subject": "For {name}", "text": "Dear {name}, your code is {code}."}}
     hand_out = create(app, texts=texts, group="team")
     upload(app, hand_out, CSV)
@@ -566,7 +544,6 @@ def test_preview_test_and_export_are_for_those_who_may(app: AppClient) -> None:
 
 
 def test_test_messages_of_one_caller_are_limited(app: AppClient) -> None:
-    """Emails of hand-outs and calls of webhook endpoints together; another key has its own limit."""
     texts = {"en": {"subject": "For you", "text": "Your code is {code}."}}
     path = f"{PATH}/{create(app, texts=texts)['id']}/test"
     hook = app.client.post("/api/v1/webhooks", json={"url": "https://192.88.99.1/"}, headers=(key := app.key("admin")))

@@ -83,7 +83,6 @@ def test_malformed_redeem_is_counted(app: AppClient) -> None:
 
 
 def test_description_names_every_refusal(app: AppClient) -> None:
-    """OpenAPI lists the public refusals with examples."""
     document = app.client.get("/api/v1/openapi.json")
     answers = document.json()["paths"]["/api/v1/public/redeem"]["post"]["responses"]
 
@@ -93,7 +92,6 @@ def test_description_names_every_refusal(app: AppClient) -> None:
 
 
 def value(app: AppClient, sample: str) -> float:
-    """A sample's present value."""
     lines = [line for line in app.client.get("/metrics").text.splitlines() if line.startswith(sample)]
     return float(lines[0].rpartition(" ")[2])
 

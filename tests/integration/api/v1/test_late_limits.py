@@ -23,12 +23,10 @@ def create(app: AppClient, uses: int) -> tuple[str, list[dict[str, Any]], list[s
 
 
 def answer(app: AppClient, code: dict[str, Any], email: str) -> str:
-    """Redeem; `ok` or the code of the refusal."""
     return str(app.redeem(code["code"], email).json().get("code", "ok"))
 
 
 def test_preview_says_what_each_choice_would_mean_and_changes_nothing(app: AppClient) -> None:
-    """Three uses and a limit of two: one is over, the newest; from now on none is counted."""
     path, _, reserved = create(app, 3)
     key = {**app.key("viewer"), "Accept-Language": "en"}
     before = app.count("ledger_events")
@@ -51,7 +49,6 @@ def test_preview_says_what_each_choice_would_mean_and_changes_nothing(app: AppCl
 
 @pytest.mark.parametrize(("choice", "counted", "answers"), [("all", 2, ["ok"]), ("from_now", 0, ["ok", "ok", "ok"])])
 def test_limit_counts_what_was_chosen(app: AppClient, choice: str, counted: int, answers: list[str]) -> None:
-    """A limit of three with two earlier uses leaves one, or three; the history names the choice and the reason."""
     path, codes, _ = create(app, 2)
     key = {**app.key("admin"), "Accept-Language": "en"}
 
@@ -82,7 +79,6 @@ def test_limit_counts_what_was_chosen(app: AppClient, choice: str, counted: int,
 
 
 def test_limit_below_the_uses_needs_the_choice_and_keeps_them(app: AppClient) -> None:
-    """Refused with their number, accepted by choice; then new ones are refused, with the uses as the evidence."""
     path, codes, reserved = create(app, 3)
     key = {**app.key("admin"), "Accept-Language": "en"}
 
@@ -107,7 +103,6 @@ def test_limit_below_the_uses_needs_the_choice_and_keeps_them(app: AppClient) ->
 
 
 def test_choice_without_a_limit_and_an_unknown_choice_are_refused(app: AppClient) -> None:
-    """Neither changes anything."""
     path, *_ = create(app, 0)
     key = {**app.key("admin"), "Accept-Language": "en"}
 
@@ -142,7 +137,6 @@ def test_preview_counts_spellings_of_one_inbox_as_one_person(app: AppClient) -> 
 
 
 def test_preview_names_the_thresholds_that_each_choice_would_cross(app: AppClient) -> None:
-    """Counting all three uses reaches both, and a count from now on none; the change then reports what it said."""
     path, *_ = create(app, 3)
     key = app.key("admin")
     app.client.patch(path, json={"notify_at": [50, "1 left"]}, headers=key)

@@ -14,26 +14,22 @@ CODES = ["SPRING-2027-AAAA", "SPRING-2027-BBBB", "SPRING-2027-CCCC"]
 
 
 def create_with_codes(app: AppClient, codes: str = "", **terms: Any) -> dict[str, Any]:
-    """Create a hand-out of codes that exist, in a campaign that has some."""
     campaign = create_campaign(app, **terms)
     import_codes(app, codes or "code,max_uses\n" + "".join(f"{code},1\n" for code in CODES), campaign=campaign)
     return create(app, campaign, existing_codes=True)
 
 
 def find_ids(app: AppClient, codes: list[str]) -> list[str]:
-    """The ids of codes."""
     return [str(app.services.reader.find_code(code)) for code in codes]
 
 
 def change_code(app: AppClient, code: str, action: str, body: dict[str, str] | None = None) -> None:
-    """Pause or revoke a code, or let it join a campaign."""
     (code_id,) = find_ids(app, [code])
     response = app.client.post(f"/api/v1/codes/{code_id}/{action}", json=body, headers=app.key("admin"))
     assert response.status_code == 200, response.text
 
 
 def reasons(report: dict[str, Any], kind: str = "faults") -> dict[int, str]:
-    """The stable word for each line of a report."""
     return {row["line"]: row["reason"] for row in report[kind]}
 
 
@@ -63,7 +59,6 @@ def test_each_line_names_the_code_of_its_recipient(app: AppClient, form: str) ->
 
 
 def test_codes_that_cannot_be_handed_out_are_refused_by_line(app: AppClient) -> None:
-    """With a stable word each; nothing is stored, and neither response nor audit log names a code."""
     codes = ["FREE-AAAA-1111", "TEAM-AAAA-1111", "PAUSED-AAAA-11", "REVOKED-AAAA-1", "LISTED-AAAA-11", "USED-AAAA-1111"]
     groups = {"TEAM-AAAA-1111": "team"}
     table = "code,max_uses,group\n" + "".join(f"{code},1,{groups.get(code, '')}\n" for code in codes)
@@ -117,7 +112,6 @@ def test_list_names_codes_on_every_line_or_on_none(app: AppClient) -> None:
     "named", [{"max_uses": 5}, {"validity_days": 9}, {"open": True}, {"denied_domains": ["a.org"]}]
 )
 def test_hand_out_of_existing_codes_has_no_terms_but_its_group(app: AppClient, named: dict[str, Any]) -> None:
-    """The codes keep theirs, and the defaults of the campaign are for new codes."""
     campaign = create_campaign(app, code_max_uses=7, code_validity_days=30, group="team")
     body = {"campaign": campaign, "name": "Newsletter", "existing_codes": True}
     refused = app.client.post(PATH, json={**body, **named}, headers={**app.key("admin"), "accept-language": "en"})
@@ -166,7 +160,6 @@ def test_codes_of_an_ended_hand_out_are_free_again(app: AppClient) -> None:
 
 
 def test_line_names_how_many_codes_its_recipient_gets(app: AppClient) -> None:
-    """One by default. Preview, list and export count emails and codes apart; a second line is left out."""
     hand_out = create(app, create_campaign(app))
     content = "email,count,name\nshop@example.com,20,Shop\nli@example.com,,Li\nshop@example.com,500,Shop\n"
 
@@ -221,7 +214,6 @@ ADDRESSES = ["l.i@gmail.com", "wang@example.com", "li+gift@gmail.com", "L.I@gmai
 def test_addresses_that_the_campaign_refuses_or_joins_are_named(
     app: AppClient, terms: dict[str, Any], rejected: list[Any], warned: list[Any]
 ) -> None:
-    """By its rules for redeem requests: lines that it refuses are rejected, and the others are added with a warning."""
     hand_out = create(app, create_campaign(app, **terms))
 
     checked, added = (upload(app, hand_out, "\n".join(["email", *ADDRESSES]), dry_run=dry) for dry in (True, False))
@@ -254,7 +246,6 @@ def test_second_spelling_of_an_inbox_in_an_earlier_list_is_named(app: AppClient)
 
 
 def test_warning_names_the_first_line_of_the_person_and_no_more_than_100_lines(app: AppClient) -> None:
-    """Many spellings of one inbox; the first one is the same for all of them."""
     hand_out = create(app, create_campaign(app, person_rule="mailbox", max_per_person=1))
     lines = [f"li+{nth}@example.com" for nth in range(REPORTED_LINES_MAX + 2)]
 

@@ -24,13 +24,11 @@ LI = "li.wei@example.com"
 
 
 def forget(app: AppClient, email: str = LI, role: str = "admin") -> AppResponse:
-    """Ask for it."""
     body = {"email": email, "reason": "asked by letter"}
     return cast("AppResponse", app.client.post(PATH, json=body, headers=app.key(role)))
 
 
 def rows(app: AppClient, query: str) -> list[tuple[object, ...]]:
-    """Ask the database."""
     with app.services.storage.datastore.get_connection() as conn:
         return [tuple(row.values()) for row in conn.execute(query.encode()).fetchall()]
 
@@ -60,7 +58,6 @@ def test_books_stay_and_the_person_is_gone(app: AppClient) -> None:
 
 
 def test_links_die_and_rejected_requests_are_deleted(app: AppClient, settings: ApiSettings) -> None:
-    """The email's link is a page not found; who tries again is a new person, and a bound code is not theirs."""
     code = app.issue()
     reservation_id = app.redeem(code).json()["reservation_id"]
     app.attempt(reservation_id)
@@ -81,14 +78,12 @@ def test_links_die_and_rejected_requests_are_deleted(app: AppClient, settings: A
 
 
 def test_only_admins_may_and_only_an_address_is_one(app: AppClient) -> None:
-    """403 for support, 422 for an invalid address, and an empty answer for an unknown recipient."""
     assert forget(app, role="support").status_code == 403
     assert forget(app, "no address").status_code == 422
     assert forget(app, "nobody@example.com").json() == {"forgotten": [], "closed": 0}
 
 
 def test_erasure_waits_while_an_invitation_is_being_sent(app: AppClient) -> None:
-    """409 and nothing changed."""
     reservation_id = UUID(app.redeem(app.issue()).json()["reservation_id"])
     context = CommandContext(now=app.services.now(), actor="worker", actor_id="w1", request_id="t1")
     claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=reservation_id)
@@ -136,7 +131,6 @@ def test_list_holds_ids_and_nothing_else(app: AppClient, settings: ApiSettings) 
 
 
 def test_export_of_a_person_has_all_their_data(app: AppClient) -> None:
-    """By an admin's key and with a reason, which the audit log keeps; other roles may not ask."""
     reservation_id = app.redeem(app.issue()).json()["reservation_id"]
     body = {"email": LI, "reason": "asked by letter"}
     path = "/api/v1/recipients/export"

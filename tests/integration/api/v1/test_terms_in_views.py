@@ -55,7 +55,6 @@ class Scene(NamedTuple):
     times: dict[str, datetime]
 
     def ask(self, path: str, as_of: str = "offered", **more: str) -> str:
-        """Ask a view of the API as a viewer, as of a time."""
         query = "&".join(f"{name}={quote(value)}" for name, value in more.items())
         headers = {**self.app.key("viewer"), "Accept-Language": "en"}
         answer = self.app.client.get(
@@ -65,11 +64,9 @@ class Scene(NamedTuple):
         return str(answer.text)
 
     def of_campaign(self, view: str, as_of: str = "offered") -> str:
-        """Ask a view of the campaign."""
         return self.ask(f"/campaigns/{self.campaign}/{view}", as_of)
 
     def of_line(self, view: str, as_of: str = "offered", **more: str) -> str:
-        """Ask a view of the first code of the line."""
         return self.ask(f"/codes/{self.line[0]}/{view}", as_of, **more)
 
     def what_if(self, person: str, as_of: str) -> str:
@@ -79,7 +76,6 @@ class Scene(NamedTuple):
 
 @pytest.fixture
 def scene(app: AppClient) -> Scene:
-    """A use, limits that count it, a second use, a person who waits, a refund, and an offer."""
     admin = app.key("admin")
 
     def post(path: str, body: Mapping[str, object]) -> Response:
@@ -111,7 +107,6 @@ def scene(app: AppClient) -> Scene:
 
 
 def _issue_line(app: AppClient, campaign_id: UUID, hand_out_id: UUID) -> list[UUID]:
-    """Issue the codes of the only line as a worker does, the first one last."""
     store = app.services.storage
     with store.datastore.get_connection() as conn:
         row = conn.execute("SELECT code_id, recipient_id, codes FROM hand_out_recipients").fetchone()
@@ -186,7 +181,6 @@ VIEWS: Final[dict[str, dict[str, tuple[Ask, str]]]] = {
 
 
 def find_missing(scene: Scene, terms: Iterable[str]) -> list[tuple[str, str, str]]:
-    """Return what views answer that do not name a term."""
     rows = [(term, view, *row) for term in terms for view, row in VIEWS[term].items()]
     answers = [(term, view, ask(scene), text) for term, view, ask, text in rows]
     return [(term, view, answer) for term, view, answer, text in answers if text not in answer]

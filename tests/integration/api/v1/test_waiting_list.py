@@ -22,7 +22,6 @@ FULL = "CAMPAIGN_HELD"
 
 @pytest.fixture
 def campaign(app: AppClient) -> dict[str, Any]:
-    """A campaign with one use, which is reserved, and an open code of it."""
     document = create(app, max_uses=1, waiting_hours=24)
     body = {"max_uses": 9, "open": True, "campaign": document["id"]}
     response = app.client.post("/api/v1/codes", json=body, headers=app.key("admin"))
@@ -33,7 +32,6 @@ def campaign(app: AppClient) -> dict[str, Any]:
 
 
 def wait(app: AppClient, campaign: dict[str, Any], email: str) -> dict[str, Any]:
-    """Join by the API; the place."""
     body = {"email": email, "code": campaign["code"]}
     response = app.client.post("/api/v1/public/waiting-list", json=body, headers={"Accept-Language": "en"})
     assert response.status_code == 200, response.text
@@ -42,7 +40,6 @@ def wait(app: AppClient, campaign: dict[str, Any], email: str) -> dict[str, Any]
 
 
 def text_ids(app: AppClient) -> set[UUID]:
-    """All reasons and notes."""
     with app.services.storage.datastore.get_connection() as conn:
         rows: Any = conn.execute("SELECT text_id FROM private_texts").fetchall()
     return {row["text_id"] for row in rows}
@@ -58,7 +55,6 @@ def give_back_and_offer(app: AppClient, campaign: dict[str, Any], ago: timedelta
 
 
 def test_refused_customer_joins_by_the_page_and_takes_the_offered_use(app: AppClient, campaign: dict[str, Any]) -> None:
-    """Opening the link changes nothing; a visitor is refused all the time."""
     form = {"email": "li@example.com", "code": campaign["code"]}
     refused = app.client.post("/invite", data=form, headers=PAGE)
     assert "Put me on the waiting list" in refused.text
@@ -151,7 +147,6 @@ def test_place_that_its_person_left_shows_no_use(app: AppClient, campaign: dict[
 def test_expired_offer_is_over_on_its_page_and_for_others_without_a_sweep(
     app: AppClient, campaign: dict[str, Any]
 ) -> None:
-    """A visitor gets the use, and the history says why."""
     path = wait(app, campaign, "li@example.com")["status_url"]
     give_back_and_offer(app, campaign, timedelta(days=5))
 
@@ -166,7 +161,6 @@ def test_expired_offer_is_over_on_its_page_and_for_others_without_a_sweep(
 
 
 def test_place_is_kept_and_left_by_its_link(app: AppClient, campaign: dict[str, Any]) -> None:
-    """The same person keeps the place; who leaves twice has left; an unknown link leads nowhere."""
     first, second, again = (wait(app, campaign, f"{name}@example.com") for name in ("li", "wang", "li"))
 
     left = app.client.post(f"{first['status_url']}/leave", headers=PAGE)
@@ -187,7 +181,6 @@ def test_place_is_kept_and_left_by_its_link(app: AppClient, campaign: dict[str, 
 
 
 def test_refused_join_shows_the_form_as_it_was_filled_in(app: AppClient, campaign: dict[str, Any]) -> None:
-    """A malformed address, and nothing at all."""
     malformed = app.client.post("/waiting", data={"email": "li@", "code": campaign["code"]}, headers=PAGE)
     empty = app.client.post("/waiting", headers=PAGE)
 
@@ -196,7 +189,6 @@ def test_refused_join_shows_the_form_as_it_was_filled_in(app: AppClient, campaig
 
 
 def test_staff_see_the_list_masked(app: AppClient, campaign: dict[str, Any]) -> None:
-    """By the API and on the page of the campaign; the history has each step in words."""
     wait(app, campaign, "li.wei@example.com")
     path = f"/api/v1/campaigns/{campaign['id']}"
     viewer = {**app.key("viewer"), "Accept-Language": "en"}
@@ -209,7 +201,6 @@ def test_staff_see_the_list_masked(app: AppClient, campaign: dict[str, Any]) -> 
 
 
 def test_staff_remove_a_person_for_a_reason(app: AppClient, campaign: dict[str, Any]) -> None:
-    """The next person moves up; the page of the place says it; the history has the reason, and a repeat nothing."""
     place = wait(app, campaign, "li@example.com")
     wait(app, campaign, "wang@example.com")
     path, admin = f"/api/v1/campaigns/{campaign['id']}", app.key("admin")
@@ -234,7 +225,6 @@ def test_staff_remove_a_person_for_a_reason(app: AppClient, campaign: dict[str, 
 
 
 def test_erasure_ends_the_place_and_the_export_has_it(app: AppClient, campaign: dict[str, Any]) -> None:
-    """The next person moves up; nothing of the address is left."""
     wait(app, campaign, "li@example.com")
     wait(app, campaign, "wang@example.com")
     services = app.services

@@ -21,7 +21,6 @@ async def _events() -> AsyncIterator[bytes]:
 
 
 def acquire_for_each(slots: StreamSlots, clients: list[str]) -> list[str]:
-    """Return what acquiring a slot for each client leads to: taken, or the code of the refusal."""
     outcomes = []
     for client in clients:
         try:
@@ -49,7 +48,6 @@ def test_streams_that_have_not_begun_are_counted(shared_app: AppClient) -> None:
 
 
 def test_one_client_can_not_take_all_streams(shared_app: AppClient) -> None:
-    """It gets 429 and is asked to try later; another client is not affected."""
     slots = shared_app.client.app.state.streams  # type: ignore[attr-defined]  # Starlette types it as any ASGI application
     path = f"/api/v1/public/redemptions/{shared_app.redeem(shared_app.issue()).json()['reservation_id']}/stream"
     open_slots = [slots.acquire("testclient") for _ in range(STATUS_STREAMS_PER_CLIENT_MAX)]

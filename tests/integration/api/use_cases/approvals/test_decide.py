@@ -44,20 +44,17 @@ WAIT_S_MAX: Final = 30.0
 
 @pytest.fixture(scope="module")
 def app(postgres_url: str) -> Iterator[AppClient]:
-    """The application of this file; every refund waits."""
     with guarded_site(postgres_url) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
 def first(app: AppClient) -> Member:
-    """The admin who proposes."""
     return join_staff(app, "admin")
 
 
 @pytest.fixture(scope="module")
 def second(app: AppClient) -> Member:
-    """The admin who decides."""
     return join_staff(app, "admin")
 
 
@@ -89,7 +86,6 @@ def test_action_of_a_page_waits_until_another_person_approves(
 
 @pytest.mark.parametrize("make_case", [each for each in CASES if each is not batch_case])
 def test_action_of_an_api_key_waits_and_has_both_names(app: AppClient, second: Member, make_case: MakeCase) -> None:
-    """The key is the actor; the audit log and the events name the member of staff who approved."""
     case = make_case(app)
     before = case.look(app)
     proposal, again = (proposed(app, case.ask_by_key(app)) for _ in range(2))
@@ -111,7 +107,6 @@ def test_action_of_an_api_key_waits_and_has_both_names(app: AppClient, second: M
 
 @pytest.fixture
 def waiting(app: AppClient, first: Member) -> tuple[Case, Proposal]:
-    """A campaign, and the proposal to end it."""
     case = campaign_case(app)
     return case, proposed(app, case.ask_on_page(first))
 
@@ -131,7 +126,6 @@ def test_approver_who_lost_the_role_is_refused(app: AppClient, waiting: tuple[Ca
 
 
 def test_proposal_of_a_person_who_lost_the_role_is_not_carried_out(app: AppClient, second: Member) -> None:
-    """It can only be rejected."""
     third, case = join_staff(app, "admin"), campaign_case(app)
     proposal = proposed(app, case.ask_on_page(third))
     rows(app, "UPDATE staff SET role = 'viewer' WHERE staff_id = %s RETURNING 1", third.staff_id)
@@ -184,7 +178,6 @@ def test_nothing_but_a_form_of_another_member_approves(app: AppClient, first: Me
 
 
 def test_expired_proposal_is_not_carried_out(app: AppClient, second: Member, waiting: tuple[Case, Proposal]) -> None:
-    """The next request of the same action is a new proposal, and the audit log says that the first one expired."""
     case, proposal = waiting
     rows(app, "UPDATE approvals SET expires_at = proposed_at WHERE approval_id = %s RETURNING 1", proposal.approval_id)
 
@@ -202,7 +195,6 @@ def test_expired_proposal_is_not_carried_out(app: AppClient, second: Member, wai
 def test_closed_proposal_is_not_carried_out(
     app: AppClient, first: Member, second: Member, waiting: tuple[Case, Proposal], how: str, state: str
 ) -> None:
-    """The other person rejects with a reason, the proposer withdraws, and neither does the other's."""
     case, proposal = waiting
     owner, stranger = (second, first) if how == "reject" else (first, second)
     refused = stranger.decide(proposal, how, reason="no")
@@ -281,10 +273,8 @@ def test_approval_that_was_interrupted_continues_and_does_nothing_twice(
 
 
 def end_process(*_: object, **__: object) -> None:
-    """Fail as a process that ends does."""
     raise RuntimeError("the process ended")
 
 
 def facts_of(answer: AppResponse) -> dict[str, str]:
-    """The labels and values of a page."""
     return dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", answer.text, re.DOTALL))

@@ -22,7 +22,6 @@ LOST = OutcomeUnknown(server="mx:25", cause="timeout")
 
 
 def record_late_success(bench: LedgerBench, reservation_id: UUID) -> None:
-    """Staff refund an attempt whose outcome is unknown, and then the server says that it accepted the email."""
     bench.attempt(reservation_id, LOST)
     resolve = ResolveReservation(
         context=bench.context("staff", "s1"),
@@ -44,7 +43,6 @@ def record_late_success(bench: LedgerBench, reservation_id: UUID) -> None:
 
 
 def test_used_and_reserved_are_those_of_the_codes_at_the_time_of_every_event(bench: LedgerBench) -> None:
-    """Sent, refused, sent late after a refund, and pending; each use in the list says which it is."""
     campaign_id = bench.create_campaign(max_uses=9, max_per_person=3, max_per_day=8)
     codes = [bench.issue(None, bound=False, campaign_id=campaign_id) for _ in range(2)]
     ids = [
@@ -92,7 +90,6 @@ def test_used_and_reserved_are_those_of_the_codes_at_the_time_of_every_event(ben
 
 
 def test_uses_that_are_offered_are_named_although_they_are_available(bench: LedgerBench) -> None:
-    """Everyone else is refused while two are available; as of a time before the offers, none is kept."""
     campaign_id = bench.create_campaign(max_uses=1, waiting_hours=24)
     code = bench.issue(None, bound=False, campaign_id=campaign_id)
     done(bench.redeem(code, "first@example.com"))

@@ -31,25 +31,21 @@ LI, MEI = "li.wei@example.com", "mei@example.com"
 
 
 def ask(app: AppClient, code_id: UUID, query: str, *, language: str = "en") -> AppResponse:
-    """GET /what-if as a viewer."""
     headers = {**app.key("viewer"), "Accept-Language": language}
     return cast("AppResponse", app.client.get(f"/api/v1/codes/{code_id}/what-if{query}", headers=headers))
 
 
 def find_id(app: AppClient, text: str) -> UUID:
-    """The id of a code that was issued."""
     code_id = app.services.reader.find_code(text)
     assert code_id is not None
     return code_id
 
 
 def count_rows(app: AppClient) -> list[int]:
-    """Rows of everything that a redeem request or an action may write."""
     return [app.count(table) for table in ("ledger_events", "recipients", "refusals", "private_texts", "outbox")]
 
 
 def put_into_state(app: AppClient, state: str) -> str:
-    """A code for whose next recipient, `LI`, the answer is decided by this state."""
     terms: dict[str, dict[str, Any]] = {
         "expired": {"expires_at": app.services.now() - timedelta(days=1)},
         "not started": {"starts_at": app.services.now() + timedelta(days=1)},
@@ -88,7 +84,6 @@ def put_into_state(app: AppClient, state: str) -> str:
 
 
 def bounce_another_code(app: AppClient) -> None:
-    """An invitation of another code came back: there is no such mailbox."""
     reservation_id = app.redeem(app.issue(), LI).json()["reservation_id"]
     app.attempt(reservation_id)
     bounce = {"delivery": 1, "reason": "mailbox_unknown"}
@@ -104,7 +99,6 @@ CAMPAIGN_TERMS: dict[str, dict[str, Any]] = {
 
 
 def create_used_campaign(app: AppClient, terms: dict[str, Any], *, is_sent: bool) -> UUID:
-    """Create a campaign with a use of another code, reserved or sent, if its terms allow one; its id."""
     campaign_id = uuid4()
     context = CommandContext(now=app.services.now(), actor="operator")
     app.services.storage.ledger.execute_one(
@@ -178,14 +172,12 @@ CAMPAIGN_EVIDENCE = {
 
 
 def name_campaign_events(app: AppClient, campaign_id: UUID | None, versions: list[int]) -> list[str]:
-    """The types of these events of a campaign."""
     entries = [] if campaign_id is None else app.services.campaign_histories.read_page(campaign_id, 0)
     return [type(entry.event).__name__ for entry in entries if entry.version in versions]
 
 
 @pytest.mark.parametrize("state", STATES)
 def test_answer_is_that_of_the_request_itself_and_names_its_events(app: AppClient, state: str) -> None:
-    """The text is the one of the request, to the word; nothing is written by asking."""
     code = put_into_state(app, state)
     code_id = find_id(app, code)
     before = count_rows(app)
@@ -209,7 +201,6 @@ def test_answer_is_that_of_the_request_itself_and_names_its_events(app: AppClien
 
 
 def test_person_limit_names_only_the_uses_that_the_person_has(app: AppClient) -> None:
-    """Neither those of others nor those that were refunded."""
     campaign_id, context = uuid4(), CommandContext(now=app.services.now(), actor="operator")
     terms = make_campaign_terms(max_uses=9, max_per_person=1)
     app.services.storage.ledger.execute_one(CreateCampaign(context=context, campaign_id=campaign_id, terms=terms))
@@ -233,7 +224,6 @@ def test_person_limit_names_only_the_uses_that_the_person_has(app: AppClient) ->
 
 
 def test_person_limit_of_a_mailbox_names_the_uses_of_its_other_spellings(app: AppClient) -> None:
-    """Of an address that the ledger has not seen, at a time before the use and after it."""
     campaign_id, context = uuid4(), CommandContext(now=app.services.now(), actor="operator")
     terms = make_campaign_terms(max_per_person=1, person_rule="mailbox")
     app.services.storage.ledger.execute_one(CreateCampaign(context=context, campaign_id=campaign_id, terms=terms))
@@ -291,7 +281,6 @@ def test_throwaway_address_is_refused_by_the_terms_of_the_campaign(app: AppClien
 
 
 def test_state_is_that_of_the_time(app: AppClient) -> None:
-    """Before it was issued, while it was free, while it was reserved, after the use was refunded."""
     code = app.issue(make_template(max_uses=1))
     code_id = find_id(app, code)
     app.attempt(app.redeem(code, MEI).json()["reservation_id"], REFUSED)
@@ -327,7 +316,6 @@ def test_reservation_that_would_be_overdue_gives_way(app: AppClient) -> None:
 
 
 def test_bounce_begins_the_hour_of_a_correction_at_its_time(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decided on the state of then: too late before the bounce, possible after it, and too late again."""
     code, services, states = app.issue(make_template(max_uses=1)), app.services, app.services.states
     reservation_id = UUID(app.redeem(code, LI).json()["reservation_id"])
     app.attempt(str(reservation_id))
@@ -359,7 +347,6 @@ def test_bounce_begins_the_hour_of_a_correction_at_its_time(app: AppClient, monk
 
 @pytest.mark.parametrize("outcome", [None, Accepted(server="mx:25"), OutcomeUnknown(server="mx:25", cause="timeout")])
 def test_what_if_of_an_action_matches_the_action(app: AppClient, outcome: Outcome | None) -> None:
-    """Asked about now, and then performed by the same use case: the same refusal, or the same events."""
     services, differences = app.services, []
     for action in ACTIONS:
         reservation_id = UUID(app.redeem(code := app.issue(), LI).json()["reservation_id"])
@@ -381,7 +368,6 @@ def test_what_if_of_an_action_matches_the_action(app: AppClient, outcome: Outcom
 
 
 def perform_action(app: AppClient, reservation_id: UUID, action: str) -> str:
-    """Do what was asked about; return the code of the refusal, or that it was accepted."""
     paths: dict[str, tuple[str, dict[str, object]]] = {
         "refund": ("refund", {"revoke_access": False}),
         "cancel": ("cancel", {}),
@@ -427,7 +413,6 @@ def test_what_if_without_the_required_state_has_no_answer(
 
 
 def test_questions_that_make_no_sense_are_refused(app: AppClient) -> None:
-    """Nothing asked, both asked, half an action, no address, no such code, no scope."""
     code_id = find_id(app, app.issue())
     reservation = uuid4()
 
@@ -454,7 +439,6 @@ def test_what_if_knows_when_an_address_was_not_written_to(app: AppClient) -> Non
 
 
 def test_what_if_names_the_thresholds_that_would_be_crossed(app: AppClient) -> None:
-    """Those of the code and of its campaign, as of each time; the request itself then reports the same ones."""
     context = CommandContext(now=app.services.now(), actor="operator")
     terms = make_campaign_terms(max_uses=4, notify_at="50%, 1 left")
     campaign_id = uuid4()

@@ -9,7 +9,6 @@ from tests.support.clients.app_client import AppClient
 
 
 def create(app: AppClient, uses: int) -> tuple[str, str, list[str]]:
-    """A code with three uses more than are reserved: its path, its text, and its reservations."""
     key = app.key("admin")
     (code,) = app.client.post("/api/v1/codes", json={"max_uses": uses + 3, "open": True}, headers=key).json()
     reserved = [app.redeem(code["code"], f"p{nth}@example.com").json()["reservation_id"] for nth in range(uses)]
@@ -17,12 +16,10 @@ def create(app: AppClient, uses: int) -> tuple[str, str, list[str]]:
 
 
 def answer(app: AppClient, code: str, email: str) -> str:
-    """Redeem; `ok` or the code of the refusal."""
     return str(app.redeem(code, email).json().get("code", "ok"))
 
 
 def change(app: AppClient, path: str, **body: Any) -> tuple[int, dict[str, Any]]:
-    """Let an admin change the terms as they are now; the status and the body of the answer."""
     tag = app.client.get(f"{path}/terms", headers=app.key("viewer")).headers["ETag"]
     answered = app.client.patch(path, json=body, headers={**app.key("admin"), "If-Match": tag})
     return answered.status_code, answered.json()
@@ -48,7 +45,6 @@ def test_preview_says_what_each_choice_would_mean_and_changes_nothing(app: AppCl
 
 
 def test_limit_below_the_uses_needs_the_choice_and_keeps_them(app: AppClient) -> None:
-    """Refused with their number, accepted by choice; a new use is granted once enough were refunded."""
     path, code, reserved = create(app, 3)
     key = {**app.key("admin"), "Accept-Language": "en"}
 
@@ -73,7 +69,6 @@ def test_limit_below_the_uses_needs_the_choice_and_keeps_them(app: AppClient) ->
 
 
 def test_use_over_the_limit_can_still_be_corrected(app: AppClient) -> None:
-    """The use moves to the right address: it is taken from no one, and none is added."""
     path, _, reserved = create(app, 3)
     change(app, path, max_uses=1, counting="all")
 
@@ -89,7 +84,6 @@ def test_use_over_the_limit_can_still_be_corrected(app: AppClient) -> None:
 
 @pytest.mark.parametrize("body", [{"counting": "all"}, {"counting": "from_now", "max_uses": None}])
 def test_choice_without_a_limit_is_refused(app: AppClient, body: dict[str, Any]) -> None:
-    """There is nothing to count for."""
     path, *_ = create(app, 1)
 
     status, refused = change(app, path, **body)
@@ -115,7 +109,6 @@ def test_repeated_limit_from_now_on_adds_no_uses_again(app: AppClient) -> None:
 
 
 def test_limit_from_now_on_counts_further_uses(app: AppClient) -> None:
-    """Two uses exist and one more is granted; the history says how the limit came about."""
     path, code, _ = create(app, 2)
 
     _, changed = change(app, path, max_uses=1, counting="from_now")

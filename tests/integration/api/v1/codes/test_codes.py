@@ -7,7 +7,6 @@ from tests.support.ledger.code_template import make_template
 
 
 def test_issue_list_and_look_at_codes(app: AppClient) -> None:
-    """Codes are issued by an admin, listed by cursor, and redeemable."""
     admin = app.key("admin")
     issued = app.client.post("/api/v1/codes", json={"count": 5, "max_uses": None, "open": True}, headers=admin)
     first = app.client.get("/api/v1/codes?limit=3", headers=admin).json()
@@ -44,7 +43,6 @@ def test_history_shows_each_event_with_its_balance(app: AppClient) -> None:
 
 
 def test_refund_returns_the_use_once(shared_app: AppClient) -> None:
-    """Staff refund a sent use; the second time it is refused with 409."""
     support = shared_app.key("support")
     reservation_id = shared_app.redeem(shared_app.issue()).json()["reservation_id"]
     shared_app.attempt(reservation_id)
@@ -91,7 +89,6 @@ def test_bad_cursor_is_malformed(shared_app: AppClient, cursor: str) -> None:
 
 @pytest.mark.parametrize("key", [{}, {"Idempotency-Key": "terms"}])
 def test_issue_is_refused_by_the_rules_that_the_ledger_decides(shared_app: AppClient, key: dict[str, str]) -> None:
-    """Terms that contradict each other, and an ended campaign: a refusal with its code, and no code is issued."""
     admin = shared_app.key("admin")
     campaign = shared_app.client.post("/api/v1/campaigns", json={"name": "Spring"}, headers=admin).json()
     shared_app.client.post(f"/api/v1/campaigns/{campaign['id']}/end", headers=admin)

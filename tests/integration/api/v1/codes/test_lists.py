@@ -16,7 +16,6 @@ LISTS = {"codes": "/api/v1/codes", "reservations": "/api/v1/reservations", "case
 
 
 def walked(shared_app: AppClient, kind: str, **query: Any) -> list[dict[str, object]]:
-    """All items of a list, page by page."""
     entries: list[dict[str, object]] = []
     params: dict[str, Any] = {"limit": 2, **query}
     for _ in range(50):
@@ -29,7 +28,6 @@ def walked(shared_app: AppClient, kind: str, **query: Any) -> list[dict[str, obj
 
 
 def test_codes_are_listed_by_filter(shared_app: AppClient) -> None:
-    """Group, state, open and time of issue, alone and together; a page may be short and continue."""
     group = f"g{uuid4().hex}"
     texts = [shared_app.issue(make_template(max_uses=1, bound=nth % 2 == 0, group=group)) for nth in range(5)]
     ids = [str(code_id_of(shared_app, text)) for text in texts]
@@ -62,7 +60,6 @@ def test_codes_of_a_campaign_are_listed(shared_app: AppClient) -> None:
 
 
 def test_reservations_are_listed_by_filter(shared_app: AppClient) -> None:
-    """By code, status and time, in the order in which they were made; whose they are is not told."""
     code = shared_app.issue(make_template(max_uses=9, bound=False))
     names = [shared_app.redeem(code, f"p{nth}@example.com").json()["reservation_id"] for nth in range(5)]
     shared_app.attempt(names[1])
@@ -174,7 +171,6 @@ def test_put_of_terms_by_an_older_client_leaves_newer_terms(shared_app: AppClien
 
 
 def test_codes_with_a_prefix_and_a_note(shared_app: AppClient) -> None:
-    """Every code begins with the prefix and is redeemed as it is shown; the note stands in the history."""
     body = {"count": 2, "prefix": "summer26", "note": "for the fair"}
     issued = shared_app.client.post("/api/v1/codes", json=body, headers=shared_app.key("admin")).json()
     history = list(shared_app.services.reader.read_history(issued[1]["id"]))
@@ -190,7 +186,6 @@ def test_codes_with_a_prefix_and_a_note(shared_app: AppClient) -> None:
 
 @pytest.mark.parametrize("path", ["/api/v1/codes", "/api/v1/hand-outs"])
 def test_request_creates_no_group_if_it_says_so(shared_app: AppClient, path: str) -> None:
-    """Without the field it does, as before; groups of the ledger and of the campaign are not new."""
     client, headers, existing = shared_app.client, shared_app.key("admin"), f"Reading{path[-3:]}"
     client.post("/api/v1/codes", json={"group": existing}, headers=headers)
     campaign = client.post("/api/v1/campaigns", json={"name": "Fair", "group": "Fair"}, headers=headers).json()["id"]
@@ -208,7 +203,6 @@ def test_request_creates_no_group_if_it_says_so(shared_app: AppClient, path: str
 
 
 def test_history_goes_on_from_a_version(shared_app: AppClient) -> None:
-    """Behind the last event there is an empty page, not 404."""
     code = shared_app.issue()
     shared_app.redeem(code)
     path, headers = f"/api/v1/codes/{code_id_of(shared_app, code)}/history", shared_app.key("viewer")

@@ -22,12 +22,10 @@ class FailingTracer:
     now = object
 
     def record_commit(self, *_: object) -> None:
-        """Fail."""
         raise RuntimeError("broken")
 
 
 def fail(*_: object, **__: object) -> None:
-    """Fail."""
     raise RuntimeError("broken")
 
 
@@ -58,7 +56,6 @@ def test_committed_redeem_is_answered_as_committed(
 
 @pytest.mark.parametrize("what", FOLLOWS)
 def test_items_of_a_batch_are_answered_as_committed(what: str, app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same for many redeems by one request."""
     items = [{"code": app.issue(), "email": f"{uuid4().hex}@example.com"} for _ in range(3)]
     FOLLOWS[what](monkeypatch, app)
 

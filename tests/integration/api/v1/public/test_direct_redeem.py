@@ -49,7 +49,6 @@ class DirectClient:
         self._port = port
 
     def post(self, path: str, content: bytes, headers: dict[str, str]) -> RawResponse:
-        """POST a body on a new connection."""
         connection = HTTPConnection("127.0.0.1", self._port, timeout=WAIT_S_MAX)
         try:
             connection.request("POST", path, content, {"Content-Type": "application/json", **headers})
@@ -60,14 +59,12 @@ class DirectClient:
             connection.close()
 
     def redeem(self, code: str, email: object = "li.wei@example.com", *, path: str = PATH, **more: Any) -> RawResponse:
-        """Redeem; `headers` go to the request, all else into the body."""
         headers = {"accept-language": "zh-CN"} | more.pop("headers", {})
         return self.post(path, json.dumps({"email": email, "code": code, **more}).encode(), headers)
 
 
 @pytest.fixture
 def begun(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether the direct route accepted each request that it was given."""
     accepted: list[bool] = []
     begin = DirectRedeem.begin
 
@@ -102,7 +99,6 @@ def direct(shared_app: AppClient) -> Iterator[DirectClient]:
 
 
 def comparable(response: RawResponse) -> tuple[object, ...]:
-    """What a caller sees, but for ids."""
     body = dict(response.body)
     for name in ("reservation_id", "status_url", "correction_token", "instance"):
         body.pop(name, None)
@@ -129,7 +125,6 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 def test_direct_path_answers_as_the_route_does(
     name: str, more: dict[str, Any], shared_app: AppClient, direct: DirectClient, begun: list[bool]
 ) -> None:
-    """Status, body and headers; the first time and when asked again."""
     answers = []
     for path in (PATH, BY_ROUTE):
         code = shared_app.issue(make_template(max_uses=None, bound=False))
@@ -159,7 +154,6 @@ ODD_BODIES = [
 
 @pytest.mark.parametrize("content", ODD_BODIES, ids=range(len(ODD_BODIES)))
 def test_malformed_body_is_answered_by_the_route(content: bytes, direct: DirectClient, begun: list[bool]) -> None:
-    """It is answered there, as a problem document."""
     response = direct.post(PATH, content, {})
 
     assert (response.status, response.headers["content-type"]) == (422, "application/problem+json")
@@ -202,7 +196,6 @@ def test_request_for_another_host_is_left_to_the_application(
 def test_each_request_is_counted_and_logged_once(
     shared_app: AppClient, direct: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the caller's id, the outcome and the reservation, as the route does."""
     lines = Mock()
     app: Any = shared_app.client.app
     monkeypatch.setattr(app.direct_route.envelope._lines, "add", lines)
@@ -243,8 +236,6 @@ def test_defect_is_a_problem_document_with_the_request_id(
 def test_defect_in_an_error_answer_closes_the_connection_and_fails_no_other_request(
     shared_app: AppClient, direct: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next batch is executed as usual."""
-
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
@@ -261,7 +252,6 @@ def test_defect_in_an_error_answer_closes_the_connection_and_fails_no_other_requ
 def test_too_many_concurrent_requests_get_503_with_retry_after(
     path: str, shared_app: AppClient, direct: DirectClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A full queue is 503 with Retry-After, nothing is reserved, and the next try is served."""
     code, before = shared_app.issue(), shared_app.count("reservations")
     with monkeypatch.context() as patch:
         patch.setattr("projections.storage.group_commit.WAITING_MAX", 0)

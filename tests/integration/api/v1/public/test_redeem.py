@@ -21,7 +21,6 @@ REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_a
 
 
 def test_redeem_is_accepted_with_the_broker_away(shared_app: AppClient) -> None:
-    """202 with the exact words, and a page to look at."""
     response = shared_app.redeem(shared_app.issue())
 
     body = response.json()
@@ -33,7 +32,6 @@ def test_redeem_is_accepted_with_the_broker_away(shared_app: AppClient) -> None:
 
 
 def test_second_request_gets_the_same_reservation(app: AppClient) -> None:
-    """200, the same id, however code and address are spelled."""
     code = app.issue()
     first = app.redeem(code).json()
 
@@ -45,7 +43,6 @@ def test_second_request_gets_the_same_reservation(app: AppClient) -> None:
 
 
 def test_after_sent_it_says_when(app: AppClient) -> None:
-    """A further click says when it was sent and takes no further use."""
     code = app.issue(make_template(max_uses=2))
     first = app.redeem(code).json()
     app.attempt(first["reservation_id"])
@@ -59,7 +56,6 @@ def test_after_sent_it_says_when(app: AppClient) -> None:
 
 
 def test_again_takes_a_further_use(shared_app: AppClient) -> None:
-    """`again` with the id of the sent reservation makes a new one, once."""
     code = shared_app.issue(make_template(max_uses=3))
     first = shared_app.redeem(code).json()["reservation_id"]
     shared_app.attempt(first)
@@ -73,7 +69,6 @@ def test_again_takes_a_further_use(shared_app: AppClient) -> None:
 
 
 def test_used_up_in_the_words_of_the_incident(shared_app: AppClient) -> None:
-    """400 with 兑换码已用完, and only when it is true."""
     code = shared_app.issue(make_template(max_uses=1, bound=False))
     first = shared_app.redeem(code).json()["reservation_id"]
     held_response = shared_app.redeem(code, "wang@example.com")
@@ -90,7 +85,6 @@ def test_used_up_in_the_words_of_the_incident(shared_app: AppClient) -> None:
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_code_that_has_not_started_says_when_to_come_back(shared_app: AppClient, language: str) -> None:
-    """In the text, in the header, and to people who use the form."""
     starts_at = (shared_app.services.now() + timedelta(days=2)).replace(microsecond=0)
     code = shared_app.issue(make_template(starts_at=starts_at))
     headers = {"Accept-Language": language}
@@ -128,7 +122,6 @@ def test_only_addresses_of_allowed_domains_redeem(shared_app: AppClient) -> None
 
 
 def test_refused_address_leaves_the_code_to_others(shared_app: AppClient) -> None:
-    """550: refunded, and redeemable by another."""
     code = shared_app.issue()
     first = shared_app.redeem(code, "nobody@example.com").json()["reservation_id"]
     shared_app.attempt(first, REFUSED)
@@ -152,7 +145,6 @@ def test_refused_address_leaves_the_code_to_others(shared_app: AppClient) -> Non
     ],
 )
 def test_answers_come_in_the_callers_language(app: AppClient, header: str, language: str, title: str | None) -> None:
-    """zh or en by Accept-Language, else the default."""
     response = app.redeem("NOSUCHCODE", headers={"accept-language": header})
 
     assert response.headers["content-language"] == language
@@ -229,13 +221,11 @@ def test_idempotency_key_repeats_the_answer(shared_app: AppClient) -> None:
 
 
 def test_state_is_shown_by_id_only(shared_app: AppClient) -> None:
-    """Unknown ids are 404, malformed ones 422; both are problem documents."""
     assert shared_app.client.get(f"/api/v1/public/redemptions/{uuid4()}").json()["code"] == "NOT_FOUND"
     assert shared_app.client.get("/api/v1/public/redemptions/abc").json()["code"] == "MALFORMED"
 
 
 def test_stream_ends_when_settled(shared_app: AppClient) -> None:
-    """Server-sent events give the state at once and end with a settled reservation."""
     first = shared_app.redeem(shared_app.issue()).json()["reservation_id"]
     shared_app.attempt(first)
 

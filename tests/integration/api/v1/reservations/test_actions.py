@@ -18,13 +18,11 @@ PUBLIC = "/api/v1/public/redemptions"
 
 @pytest.fixture(scope="module")
 def app(postgres_url: str) -> Iterator[AppClient]:
-    """One application for the module; each test has codes of its own."""
     with shared_site(postgres_url) as started:
         yield started
 
 
 def test_person_corrects_a_mistyped_address(app: AppClient) -> None:
-    """202 with the new reservation, 200 with the same one if asked again; no further use is taken."""
     code = app.issue()
     wrong = app.redeem(code, "ly.wei@example.com").json()["reservation_id"]
 
@@ -73,7 +71,6 @@ def test_staff_correct_addresses_that_a_customer_may_not(app: AppClient) -> None
 
 
 def test_pause_resume_and_revoke(app: AppClient) -> None:
-    """Each answers with the code; the answer says why, in the order of precedence."""
     code, support = app.issue(make_template(max_uses=2, bound=False)), app.key("support")
     path = f"/api/v1/codes/{code_id_of(app, code)}"
     app.redeem(code, "a@example.com")
@@ -132,7 +129,6 @@ def test_cancel_resend_notes_and_refund_with_access(app: AppClient) -> None:
 
 
 def test_revealed_link_is_the_one_of_the_email_and_accepts_the_invitation(app: AppClient) -> None:
-    """The reason is required; history and audit log name who saw it; afterwards the link is of no use."""
     reservation_id = app.redeem(app.issue(), "li.wei@example.com").json()["reservation_id"]
     path, headers = f"/api/v1/reservations/{reservation_id}/reveal-link", app.key("support") | {"Accept-Language": "en"}
     before = app.count("audit")
@@ -155,7 +151,6 @@ def test_revealed_link_is_the_one_of_the_email_and_accepts_the_invitation(app: A
 
 
 def test_refund_of_an_accepted_use_asks_about_the_access(app: AppClient) -> None:
-    """422 with what to send, for people and machines alike; then it is done as chosen."""
     support = app.key("support")
     reservation_id = app.redeem(app.issue(make_template(max_uses=1)), "a@example.com").json()["reservation_id"]
     app.attempt(reservation_id)
@@ -190,7 +185,6 @@ def test_refund_of_an_accepted_use_asks_about_the_access(app: AppClient) -> None
     ],
 )
 def test_route_checks_role_and_case(app: AppClient, role: str, path: str, status: int) -> None:
-    """A viewer may not; what does not exist is not found."""
     address = path.format(id="00000000-0000-0000-0000-000000000001")
 
     assert app.client.post(address, json={"note": "x"}, headers=app.key(role)).status_code == status

@@ -13,20 +13,17 @@ NO_STREAM = "00000000-0000-0000-0000-000000000001"
 
 
 def post(app: AppClient, reservation_id: str, what: str, body: dict[str, object], role: str = "support") -> AppResponse:
-    """One POST about a reservation."""
     path = f"/api/v1/reservations/{reservation_id}/{what}"
     return cast("AppResponse", app.client.post(path, json=body, headers=app.key(role)))
 
 
 def sent(app: AppClient, email: str = "li.wei@example.com", code: str | None = None) -> str:
-    """A sent reservation's id."""
     reservation_id: str = app.redeem(code or app.issue(), email).json()["reservation_id"]
     app.attempt(reservation_id)
     return reservation_id
 
 
 def test_bounce_is_listed_and_resolved(app: AppClient) -> None:
-    """The report opens a case, the case is listed, the resolution gives the use back and ends it."""
     support = app.key("support")
     reservation_id = sent(app)
     reported = post(app, reservation_id, "bounce", {"reason": "mailbox_unknown", "reply": "no such user"})
@@ -63,7 +60,6 @@ def test_unknown_is_resolved_as_sent(shared_app: AppClient) -> None:
 
 
 def test_unresolvable_case_is_refused_with_its_reason(shared_app: AppClient) -> None:
-    """409 with words for the reason, in the caller's language."""
     answer = post(shared_app, sent(shared_app), "resolve", {"as": "sent", "note": "?"})
 
     assert (answer.status_code, answer.json()["code"]) == (409, "RESERVATION_NOT_RESOLVABLE")
@@ -109,14 +105,12 @@ def test_malformed_bodies_are_422(shared_app: AppClient, what: str, body: dict[s
     ],
 )
 def test_cases_are_for_support(shared_app: AppClient, role: str, method: str, path: str, status: int) -> None:
-    """A viewer neither sees nor decides them."""
     body = {"as": "sent", "note": "x"} if path.endswith("/resolve") else {}
 
     assert shared_app.client.request(method, path, json=body, headers=shared_app.key(role)).status_code == status
 
 
 def test_cases_come_in_pages(app: AppClient) -> None:
-    """Oldest first, each once."""
     code = app.issue(make_template(max_uses=5, bound=False))
     reservation_ids = [sent(app, f"p{number}@example.com", code) for number in range(3)]
     for reservation_id in reservation_ids:

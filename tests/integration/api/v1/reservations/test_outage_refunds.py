@@ -19,18 +19,15 @@ WINDOW = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
 
 @pytest.fixture(scope="module")
 def app(postgres_url: str) -> Iterator[AppClient]:
-    """One application for the module."""
     with shared_site(postgres_url) as started:
         yield started
 
 
 def ask(app: AppClient, role: str = "support", **body: object) -> Any:  # noqa: ANN401 - whatever the client answers
-    """One request."""
     return app.client.post("/api/v1/refunds", json={**WINDOW, **body}, headers=app.key(role))
 
 
 def test_preview_changes_nothing_and_applying_does_it_once(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under one correlation id, in requests of a bounded size; an unknown that is tried on is not touched."""
     monkeypatch.setattr("api.v1.reservations.outage_refunds.LISTED_MAX", 2)
     code = app.issue(make_template(max_uses=None, bound=False))
     for number in range(3):
@@ -58,7 +55,6 @@ def test_preview_changes_nothing_and_applying_does_it_once(app: AppClient, monke
     ],
 )
 def test_route_checks_role_and_body(app: AppClient, role: str, body: dict[str, str], status: int) -> None:
-    """The window has a beginning before its end, both with a zone."""
     assert ask(app, role, **body).status_code == status
 
 

@@ -12,7 +12,6 @@ TERMS = make_template(max_uses=2, group="red", validity_days=30)
 
 
 def open_targets(app: AppClient, *names: str) -> None:
-    """Groups to which persons may move."""
     groups = GroupRepository(app.services.storage)
     for name in names:
         groups.save(InviteGroup(name=name), app.services.now())
@@ -30,14 +29,12 @@ def ask(
 
 
 def sent(app: AppClient, code: str) -> str:
-    """A reservation whose invitation was sent."""
     reservation_id: str = app.redeem(code).json()["reservation_id"]
     app.attempt(reservation_id)
     return reservation_id
 
 
 def test_person_moves_once(app: AppClient) -> None:
-    """202, then 200 for the same; a second move is refused, and nothing is counted."""
     open_targets(app, "blue", "green")
     code = app.issue(TERMS)
     former = sent(app, code)
@@ -85,7 +82,6 @@ def test_each_wrong_input_has_its_own_code(app: AppClient) -> None:
 
 
 def test_staff_move_to_any_group_and_say_why(app: AppClient) -> None:
-    """With the support role; a viewer may not."""
     reservation_id = sent(app, app.issue(TERMS))
     path, body = f"/api/v1/reservations/{reservation_id}/rebind", {"group": "vip", "note": "sold the wrong one"}
 
@@ -98,7 +94,6 @@ def test_staff_move_to_any_group_and_say_why(app: AppClient) -> None:
 
 
 def test_page_offers_open_groups_and_moves(app: AppClient) -> None:
-    """From the status page, with the code as proof; afterwards it is offered no more."""
     open_targets(app, "blue", "red")
     code = app.issue(TERMS)
     typed = {"email": "li.wei@example.com", "code": code}

@@ -29,18 +29,15 @@ BatchEntry = dict[str, object]
 
 
 def send(app: AppClient, items: object, headers: dict[str, str] | None = None, **more: object) -> AppResponse:
-    """Send a batch with an API key of support, in English."""
     headers = {"accept-language": "en", **(headers or app.key("support"))}
     return cast("AppResponse", app.client.post(PATH, json={"items": items, **more}, headers=headers))
 
 
 def open_code(app: AppClient, max_uses: int | None = None) -> str:
-    """A code for many recipients."""
     return app.issue(make_template(max_uses=max_uses, bound=False))
 
 
 def recipients(code: str, number: int, prefix: str = "p") -> list[BatchEntry]:
-    """One item for each of many recipients."""
     return [{"email": f"{prefix}{n}@example.com", "code": code} for n in range(number)]
 
 
@@ -51,7 +48,6 @@ def batch_sizes() -> tuple[float, float]:
 
 
 def test_batch_returns_one_result_for_each_item_in_order(app: AppClient) -> None:
-    """New, known, refused and malformed items, counted by kind."""
     one, paused = app.issue(), app.issue(make_template(max_uses=1, bound=False))
     first = app.redeem(one, "known@example.com").json()["reservation_id"]
     app.redeem(paused, "first@example.com")
@@ -86,7 +82,6 @@ def test_batch_returns_one_result_for_each_item_in_order(app: AppClient) -> None
 
 
 def test_whole_body_sent_twice_changes_nothing(app: AppClient) -> None:
-    """The second response has the same reservations, and no event is added. Each item is counted in the metrics."""
     code, headers = open_code(app, 300), app.key("support")
     counters = [REDEEM_REQUESTS.labels(status) for status in ("accepted", "known", "refused")]
     before = [counter._value.get() for counter in counters]
@@ -106,7 +101,6 @@ def test_whole_body_sent_twice_changes_nothing(app: AppClient) -> None:
 
 
 def test_item_key_is_the_idempotency_key_of_its_api_key(app: AppClient) -> None:
-    """Single requests and batches of one API key share keys; another API key has its own."""
     code, headers = open_code(app), app.key("support")
     single = app.client.post(
         "/api/v1/redemptions",
@@ -126,7 +120,6 @@ def test_item_key_is_the_idempotency_key_of_its_api_key(app: AppClient) -> None:
 
 
 def test_correction_token_of_a_batch_corrects_the_address(app: AppClient) -> None:
-    """It is the token that the single route gives."""
     code = app.issue()
     result = send(app, [{"email": "mistyped@example.com", "code": code}]).json()["results"][0]
 
@@ -153,7 +146,6 @@ def test_correction_token_of_a_batch_corrects_the_address(app: AppClient) -> Non
     ],
 )
 def test_malformed_batch_is_rejected_whole_with_positions(shared_app: AppClient, items: Any, where: str) -> None:  # noqa: ANN401 - malformed on purpose
-    """422 names the item and the field, and no item is executed."""
     code = open_code(shared_app)
     good = recipients(code, 1, uuid4().hex)
     events = shared_app.count("ledger_events")
@@ -166,14 +158,12 @@ def test_malformed_batch_is_rejected_whole_with_positions(shared_app: AppClient,
 
 
 def test_batch_rejects_unknown_fields(shared_app: AppClient) -> None:
-    """A misspelled field is an error, not ignored."""
     response = send(shared_app, recipients("X", 1), dry_run=True)
 
     assert (response.status_code, response.json()["errors"][0]["where"]) == (422, "body.dry_run")
 
 
 def test_batch_holds_a_thousand_items_and_no_more(app: AppClient) -> None:
-    """1, 1,000 and 1,001 items; each batch is counted with its size."""
     code = open_code(app)
     before = batch_sizes()
 
@@ -188,7 +178,6 @@ def test_batch_holds_a_thousand_items_and_no_more(app: AppClient) -> None:
 
 
 def test_batch_body_is_bounded(shared_app: AppClient) -> None:
-    """Longer than a single request may be, and 413 above 1 MiB."""
     code, headers = open_code(shared_app), {**shared_app.key("support"), "content-type": "application/json"}
     bodies = [
         b'{"items":[{"email":"%s@example.com","code":"%s"}]' % (uuid4().hex.encode(), code.encode())
@@ -205,7 +194,6 @@ def test_batch_body_is_bounded(shared_app: AppClient) -> None:
 def test_batch_is_logged_with_counts_and_without_addresses(
     app: AppClient, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """One line for each batch; neither an email address nor a code is in the log."""
     code, headers = open_code(app), {**app.key("support"), "x-request-id": "0123456789abcdef"}
 
     send(app, [*recipients(code, 2, "logged"), {"email": "logged0@example.com", "code": code}], headers)
@@ -229,7 +217,6 @@ def test_batch_needs_its_own_scope(shared_app: AppClient) -> None:
 
 
 def test_outage_between_chunks_shows_the_committed_items(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Items of the first chunk are accepted, the others have 503; the repeat finds the first ones and adds the rest."""
     monkeypatch.setattr(group_commit, "CHUNK_ALONE_MAX", CHUNK_MAX)
     code, headers = open_code(app), app.key("support")
     items = recipients(code, 2 * CHUNK_MAX + 5)
@@ -263,7 +250,6 @@ def test_outage_between_chunks_shows_the_committed_items(app: AppClient, monkeyp
 
 
 def test_batch_is_503_when_no_item_was_decided(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a single request: with Retry-After, and nothing was reserved."""
     code, headers = open_code(app), app.key("support")
 
     async def fail(*_: object) -> Any:  # noqa: ANN401 - as the original

@@ -19,7 +19,6 @@ from workers.channels.registry import channel_kinds
 
 @pytest.fixture(scope="module")
 def app(postgres_url: str) -> Iterator[AppClient]:
-    """One for this file."""
     with shared_site(postgres_url) as app_client:
         yield app_client
 
@@ -42,7 +41,6 @@ class System:
         self.secret = secret
 
     def sent(self, group: str | None = None) -> str:
-        """An invitation of the group that was sent; the id of its reservation."""
         code = self.app.issue(make_template(max_uses=1, group=group or self.group))
         # One recipient for each, because nothing is sent to an address that bounced.
         answer = self.app.redeem(code, f"{uuid4().hex}@example.com")
@@ -62,7 +60,6 @@ class System:
         members: bytes = b"",
         **data: Any,
     ) -> AppResponse:
-        """Sign a report as the standard's own package does, and send it."""
         body = orjson.dumps({"type": kind, "data": {"reservation_id": reservation_id, **data}})[:-1] + members + b"}"
         at, message_id = at or self.app.services.now(), message_id or f"r_{uuid4().hex}"
         headers = {
@@ -74,7 +71,6 @@ class System:
         return cast("AppResponse", self.app.client.post(path, content=body + change, headers=headers))
 
     def refused(self) -> dict[str, int]:
-        """What is on record, by reason."""
         since = self.app.services.now() - timedelta(days=1)
         return {
             one.reason: one.requests
@@ -84,7 +80,6 @@ class System:
         }
 
     def history(self, reservation_id: str) -> list[Any]:
-        """Names of the reservation's events, the newest last."""
         histories = self.app.services.reader.read_reservation_events([UUID(reservation_id)])
         return [event for _, event in histories[UUID(reservation_id)].events]
 
@@ -113,7 +108,6 @@ def test_acceptance_is_recorded_once(system: System) -> None:
 
 
 def test_bounce_opens_a_case_and_encrypts_its_text(system: System) -> None:
-    """A person decides whether the use comes back."""
     reservation_id = system.sent()
     answer = system.report(
         "invite.bounced", reservation_id, reason="mailbox_unknown", reply="no li.wei@example.com here"
@@ -126,7 +120,6 @@ def test_bounce_opens_a_case_and_encrypts_its_text(system: System) -> None:
 
 
 def test_removal_is_recorded(system: System) -> None:
-    """It gives nothing back."""
     reservation_id = system.sent()
 
     assert system.report("invite.removed", reservation_id).json() == {
@@ -138,7 +131,6 @@ def test_removal_is_recorded(system: System) -> None:
 
 
 def test_secret_before_the_newest_still_signs(system: System) -> None:
-    """While it is being replaced."""
     services = system.app.services
     WebhookSecretRepository(services.storage).rotate(system.channel_id, uuid4(), services.now())
 
@@ -158,7 +150,6 @@ def test_secret_before_the_newest_still_signs(system: System) -> None:
 def test_callback_about_another_group_changes_nothing(
     system: System, how: dict[str, Any], status: int, code: str, reason: str
 ) -> None:
-    """It is refused and on record."""
     reservation_id = system.sent()
     answer = system.report("invite.removed", reservation_id, **how)
 
@@ -194,7 +185,6 @@ def test_replay_is_refused_while_it_is_new_and_when_it_is_old(system: System) ->
 
 
 def test_channel_reports_on_its_own_group_only(system: System) -> None:
-    """Of another group's invitation it hears what it hears of none at all."""
     foreign = system.report("invite.accepted", system.sent(group="somebody else's"))
     unknown = system.report("invite.accepted", str(uuid4()))
 
@@ -203,7 +193,6 @@ def test_channel_reports_on_its_own_group_only(system: System) -> None:
 
 
 def test_broken_rule_is_recorded(system: System) -> None:
-    """Nothing was sent yet."""
     answer = system.app.redeem(system.app.issue(make_template(max_uses=1, group=system.group)))
     refused = system.report("invite.removed", answer.json()["reservation_id"])
 

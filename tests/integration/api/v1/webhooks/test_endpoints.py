@@ -25,7 +25,6 @@ Ask = Callable[..., AppResponse]
 
 @pytest.fixture(scope="module")
 def app(postgres_url: str) -> Iterator[AppClient]:
-    """One for this file, which may send to this machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
         with shared_site(postgres_url) as app_client:
@@ -34,7 +33,6 @@ def app(postgres_url: str) -> Iterator[AppClient]:
 
 @pytest.fixture
 def ask(app: AppClient) -> Ask:
-    """A request by an admin's key."""
     headers = app.key("admin")
 
     def request(method: str, path: str = "", **body: Any) -> AppResponse:
@@ -86,7 +84,6 @@ def test_invalid_endpoint_is_refused(ask: Ask, body: dict[str, Any], code: str) 
 
 
 def test_format_is_chosen_and_changed_and_its_test_is_written_so(app: AppClient, ask: Ask) -> None:
-    """A change that does not name it leaves it; an unknown one is refused."""
     with WebhookReceiver() as server:
         endpoint = ask("POST", url=server.url, format="cloudevents").json()
         path = f"/{endpoint['id']}"
@@ -135,7 +132,6 @@ def test_changing_disabling_and_removing(ask: Ask) -> None:
 
 
 def test_secret_is_replaced_without_a_gap(app: AppClient, ask: Ask) -> None:
-    """Both sign for a day."""
     endpoint = ask("POST", url=URL).json()
     renewed = ask("POST", f"/{endpoint['id']}/rotate-secret").json()
 
@@ -164,7 +160,6 @@ def test_test_is_sent_at_once_and_is_in_the_log(ask: Ask) -> None:
 
 
 def test_message_is_redelivered(app: AppClient, ask: Ask) -> None:
-    """One that was taken too; those that failed, all together; not while the endpoint is disabled."""
     endpoint = ask("POST", url=URL, event_types=["CodeIssued"]).json()
     app.issue()
     app.issue()
@@ -198,7 +193,6 @@ def test_endpoints_are_for_admins(app: AppClient) -> None:
 
 
 def test_every_event_can_be_asked_for(ask: Ask) -> None:
-    """By its bare name."""
     names = list(EVENT_TYPES)
 
     assert ask("POST", url=URL, event_types=names).json()["event_types"] == names

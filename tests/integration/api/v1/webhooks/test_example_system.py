@@ -29,7 +29,6 @@ EXAMPLE = Path(__file__).parents[5] / "docs" / "invite_system.py"
 
 @pytest.fixture
 def example() -> Any:  # noqa: ANN401 - a module outside of our packages
-    """The example's module."""
     spec = importlib.util.spec_from_file_location("invite_system", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
@@ -40,8 +39,6 @@ def example() -> Any:  # noqa: ANN401 - a module outside of our packages
 
 @pytest.fixture
 def team(app: AppClient, example: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:  # noqa: ANN401 - the example's class
-    """The example, served, with the group `design` turned over to it; its reports reach this very application."""
-
     def post(url: str, body: bytes, headers: dict[str, str]) -> int:
         return app.client.post(url, content=body, headers=headers).status_code
 
@@ -60,7 +57,6 @@ def team(app: AppClient, example: Any, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 @pytest.fixture
 def work(app: AppClient) -> Callable[[str], str]:
-    """What a worker does with a reservation; the outcome's word."""
     storage = app.services.storage
 
     def draft_text(text: str, reservation_id: UUID) -> TextDraft:
@@ -83,7 +79,6 @@ def work(app: AppClient) -> Callable[[str], str]:
 
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example listens on this machine."""
     monkeypatch.setenv("LEDGER_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")
     monkeypatch.setenv("LEDGER_PUBLIC_URL", "http://testserver")
 
@@ -94,7 +89,6 @@ def test_example_behaves_as_the_page_describes(
     team: Any,  # noqa: ANN401 - the example's class
     work: Callable[[str], str],
 ) -> None:
-    """Two seats are taken, a third person waits, a stranger is refused; acceptance and removal are in the history."""
     assert here is None
     people = ["li.wei@example.com", "wang@example.com", "zhao@example.com", "eve@elsewhere.example"]
     codes = [app.issue(make_template(max_uses=1, group="design")) for _ in people]
@@ -110,7 +104,6 @@ def test_example_behaves_as_the_page_describes(
 
 
 def test_example_removes_people_whose_access_has_ended(app: AppClient, team: Any, work: Callable[[str], str]) -> None:  # noqa: ANN401 - the example's class
-    """The seat is free again; asked again, it is still done."""
     reservation_id = app.redeem(app.issue(make_template(max_uses=1, group="design"))).json()["reservation_id"]
     work(reservation_id)
     removal = Removal(
@@ -175,7 +168,6 @@ def test_example_passes_on_reports_of_the_ledger(
     team: Any,  # noqa: ANN401 - the example's class
     work: Callable[[str], str],
 ) -> None:
-    """Once, however often it is asked; and no mail goes out for it."""
     code = app.issue(make_template(max_uses=1, group="design", validity_days=30))
     reservation_id = app.redeem(code).json()["reservation_id"]
     work(reservation_id)
@@ -194,5 +186,4 @@ def test_example_passes_on_reports_of_the_ledger(
 
 
 def test_example_takes_no_strangers_word(team: Any) -> None:  # noqa: ANN401 - the example's class
-    """What is not signed is refused."""
     assert team.take({}, b"{}")[0] == 401

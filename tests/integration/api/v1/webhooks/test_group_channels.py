@@ -18,18 +18,15 @@ URL = "https://team.example.com/ledger?key=1"
 
 @pytest.fixture(scope="module")
 def app(postgres_url: str) -> Iterator[AppClient]:
-    """One for this file."""
     with shared_site(postgres_url) as app_client:
         yield app_client
 
 
 def put(app: AppClient, group: str, url: str = URL, role: str = "admin") -> AppResponse:
-    """Set a group's channel."""
     return cast("AppResponse", app.client.put(PATH, json={"group": group, "url": url}, headers=app.key(role)))
 
 
 def test_secret_is_shown_once_and_encrypted(app: AppClient) -> None:
-    """Setting the address again keeps channel and secret; nothing in the database is the secret."""
     first = put(app, "once").json()
     again = put(app, "once", URL + "2").json()
 
@@ -45,7 +42,6 @@ def test_secret_is_shown_once_and_encrypted(app: AppClient) -> None:
 
 
 def test_secret_is_replaced_without_a_gap(app: AppClient) -> None:
-    """Two are valid for a day, then one; a second rotation does not give the first secret more time."""
     services = app.services
     channel = put(app, "rotates").json()
     rotated = app.client.post(f"{PATH}/{channel['id']}/rotate-secret", headers=app.key("admin")).json()
@@ -85,7 +81,6 @@ def test_switch_back_to_email_keeps_id_and_secret_of_the_channel(app: AppClient)
     ],
 )
 def test_invalid_target_is_refused_with_its_remedy(app: AppClient, url: str, said: str) -> None:
-    """One sentence."""
     answer = put(app, "bad", url)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "TARGET_REFUSED")
@@ -94,7 +89,6 @@ def test_invalid_target_is_refused_with_its_remedy(app: AppClient, url: str, sai
 
 
 def test_group_is_named_in_printable_characters(app: AppClient) -> None:
-    """Anything else is malformed, where it is set and where a list begins."""
     for group in ("", " design", "a\x00b", "a\nb", "x" * 201):
         assert put(app, group).status_code == 422
     assert app.client.get(PATH, params={"after": "a\x00"}, headers=app.key("admin")).status_code == 422

@@ -26,7 +26,6 @@ PROVIDERS_WITH_TIME = [provider for provider in PROVIDERS if provider != "postma
 
 @pytest.fixture(scope="module")
 def app(postgres_url: str) -> Iterator[AppClient]:
-    """One for this file."""
     with shared_site(postgres_url) as app_client:
         yield app_client
 
@@ -40,50 +39,42 @@ class HookBench:
     fake: FakeProvider
 
     def sent(self) -> tuple[str, str]:
-        """An invitation that was sent; the id of its reservation, and the token of the email."""
         code, email = self.app.issue(make_template(max_uses=1)), f"{uuid4().hex}@example.com"
         reservation_id = str(self.app.redeem(code, email).json()["reservation_id"])
         self.app.attempt(reservation_id)
         return reservation_id, self.token_of(UUID(reservation_id))
 
     def token_of(self, reservation_id: UUID) -> str:
-        """The token of the first invitation of a reservation."""
         services = self.app.services
         secret = services.settings.secret_key.get_secret_value().encode()
         return mail_token(secret, MailRef("invite", reservation_id, 1), services.now())
 
     def post(self, posted: Posted, provider: str | None = None) -> AppResponse:
-        """Send a request of the provider."""
         path = f"/api/v1/callbacks/mail/{provider or self.provider}"
         return cast("AppResponse", self.app.client.post(path, content=posted.body, headers=dict(posted.headers)))
 
     def report(self, event: object) -> dict[str, int]:
-        """What the ledger answers to a signed event."""
         answer = self.post(self.fake.post(event, self.app.services.now()))
         assert answer.status_code == 200, answer.text
         return cast("dict[str, int]", answer.json())
 
     def history(self, reservation_id: str) -> list[Any]:
-        """The events of a reservation, the newest last."""
         histories = self.app.services.reader.read_reservation_events([UUID(reservation_id)])
         return [event for _, event in histories[UUID(reservation_id)].events]
 
     def names(self, reservation_id: str) -> list[str]:
-        """Types of these events after the invitation was sent."""
         names = [type(event).__name__ for event in self.history(reservation_id)]
         return names[names.index("InviteSent") + 1 :]
 
 
 @pytest.fixture(params=PROVIDERS)
 def bench(app: AppClient, request: pytest.FixtureRequest) -> Iterator[HookBench]:
-    """One of each provider."""
     with ConfiguredProvider(app, request.param) as configured:
         yield configured
 
 
 @pytest.fixture
 def ses_bench(app: AppClient) -> Iterator[HookBench]:
-    """One of Amazon SES."""
     with ConfiguredProvider(app, "ses") as configured:
         yield configured
 
@@ -108,7 +99,6 @@ class ConfiguredProvider:
 
 
 def test_bounce_is_recorded_once_and_opens_a_case(bench: HookBench) -> None:
-    """With the reason and the words of the mail server; by whom. The same request again is accepted."""
     reservation_id, token = bench.sent()
     posted = bench.fake.post(bench.fake.bounce(token), bench.app.services.now())
     answers = [bench.post(posted) for _ in range(2)]
@@ -141,7 +131,6 @@ def test_complaint_is_recorded(bench: HookBench) -> None:
 
 @pytest.mark.parametrize("kind", ["bounce", "delay", "complaint"])
 def test_request_that_is_replayed_changes_nothing(bench: HookBench, kind: str) -> None:
-    """Neither soon, nor after the case was closed."""
     reservation_id, token = bench.sent()
     posted = bench.fake.post(getattr(bench.fake, kind)(token), bench.app.services.now())
     first, again = (bench.post(posted).json() for _ in range(2))
@@ -204,7 +193,6 @@ def test_report_about_an_unknown_reservation_changes_nothing(bench: HookBench) -
 
 
 def test_forged_request_is_refused_and_counted(bench: HookBench) -> None:
-    """Nothing is recorded."""
     labels = {"source": bench.provider, "outcome": "forged"}
     counted = count_reports(**labels)
     reservation_id, token = bench.sent()
@@ -224,7 +212,6 @@ def test_forged_request_is_refused_and_counted(bench: HookBench) -> None:
 def test_request_that_was_signed_at_another_time_is_stale(
     app: AppClient, provider: MailProvider, age: timedelta
 ) -> None:
-    """Long ago, or in the future; Postmark signs no time."""
     with ConfiguredProvider(app, provider) as bench:
         reservation_id, token = bench.sent()
         answer = bench.post(bench.fake.post(bench.fake.bounce(token), app.services.now() - age))
@@ -263,7 +250,6 @@ def test_hook_of_a_provider_that_is_not_configured_is_not_found(app: AppClient, 
 def test_database_outage_is_answered_so_that_the_provider_repeats(
     bench: HookBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """503 with Retry-After; the repeated request is recorded."""
     reservation_id, token = bench.sent()
     posted = bench.fake.post(bench.fake.bounce(token), bench.app.services.now())
     with monkeypatch.context() as patch:
@@ -277,22 +263,18 @@ def test_database_outage_is_answered_so_that_the_provider_repeats(
 
 
 def entries(batch: object) -> list[object]:
-    """The events of a batch."""
     return cast("list[object]", batch)
 
 
 def count_reports(**labels: str) -> float:
-    """Reports that were counted."""
     return REGISTRY.get_sample_value("ledger_mail_reports_total", labels) or 0
 
 
 def unavailable(*_: object) -> bool:
-    """A database that does not answer."""
     raise StorageUnavailableError("down")
 
 
 def test_batch_is_recorded_event_by_event(app: AppClient) -> None:
-    """Among events of other kinds, and of emails that the ledger did not send."""
     with ConfiguredProvider(app, "sendgrid") as bench:
         sent = [bench.sent() for _ in range(3)]
         events = [event for _, token in sent for event in entries(bench.fake.bounce(token))]
@@ -310,7 +292,6 @@ def test_batch_is_recorded_event_by_event(app: AppClient) -> None:
 
 @pytest.mark.parametrize("events", [{}, [{"event": "open"}] * 1001, None])
 def test_batch_of_another_shape_is_malformed(app: AppClient, events: object) -> None:
-    """An object, too many events, nothing."""
     with ConfiguredProvider(app, "sendgrid") as bench:
         answer = bench.post(bench.fake.post(events, app.services.now()))
 
@@ -318,7 +299,6 @@ def test_batch_of_another_shape_is_malformed(app: AppClient, events: object) -> 
 
 
 def test_body_may_be_as_long_as_batches_are(app: AppClient) -> None:
-    """Longer than the bodies of other requests, and bounded."""
     with ConfiguredProvider(app, "sendgrid") as bench:
         longest = [{"event": "open", "useragent": "x" * 700_000}]
         posted = bench.fake.post([{"event": "open", "useragent": "x" * BODY_BYTES_MAX}], app.services.now())
@@ -328,7 +308,6 @@ def test_body_may_be_as_long_as_batches_are(app: AppClient) -> None:
 
 
 def test_subscription_is_confirmed_once_its_signature_is_verified(ses_bench: HookBench) -> None:
-    """By a request to the service; the end of one is accepted and confirms nothing."""
     fake, now = ses_bench.fake, ses_bench.app.services.now()
     assert isinstance(fake, FakeSes)
     about = {"Token": "t0", "SubscribeURL": SUBSCRIBE_URL}
