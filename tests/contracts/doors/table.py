@@ -215,6 +215,7 @@ REDEMPTIONS: Final = (
     Case("correct_own", "accepted", states.accepted, errors.RecipientNotCorrectable("accepted")),
     Case("correct_own", "other code", states.with_other_code, errors.CodeUnknown(), OWN_WORDS),
     Case("move_own_to_blue", "sent", states.sent_with_moves, ("RebindReserved",)),
+    Case("move_own_to_blue", "unknown code", states.nothing, errors.CodeUnknown(), NO_SUCH_PAGE),
     Case("move_own_to_blue", "no token", states.without_token(states.sent), errors.CorrectionTokenRequired()),
     Case("move_own_to_blue", "paused code", states.sent_by_paused, errors.CodeIsPaused()),
     Case("move_own_to_blue", "no moves left", states.sent_without_moves, errors.RebindNotPossible("used_up")),

@@ -63,7 +63,7 @@ def new_email(domain: str = "example.com") -> str:
 def nothing(_: World) -> Names:
     """Name what does not exist."""
     ids = {name: str(uuid4()) for name in ("code_id", "reservation", "campaign", "hand_out", "line")}
-    return {**ids, "code": "NOSUCHCODE", "email": new_email(), "other": new_email()}
+    return {**ids, "code": "NOSUCHCODE", "email": new_email(), "other": new_email(), "token": "-"}
 
 
 def code(world: World, *, email: str | None = None, **terms: Any) -> Names:
