@@ -12,7 +12,6 @@ from tests.support.ledger.stores import ContractStore, memory_store, postgres_st
 
 
 def settings_for(database_url: str) -> LedgerSettings:
-    """Settings with made-up keys."""
     return LedgerSettings.model_validate(
         {
             "DATABASE_URL": database_url,
@@ -25,19 +24,16 @@ def settings_for(database_url: str) -> LedgerSettings:
 
 @pytest.fixture
 def postgres(database_url: str) -> Iterator[ContractStore]:
-    """The real store, empty."""
     with LedgerStore.open(settings_for(database_url)) as storage:
         yield postgres_store(storage)
 
 
 @pytest.fixture
 def memory() -> ContractStore:
-    """The store of simulations, empty."""
     return memory_store(settings_for("postgresql:///none").open_vault(), START)
 
 
 @pytest.fixture(params=["postgres", "memory"])
 def store(request: pytest.FixtureRequest) -> ContractStore:
-    """One of the two."""
     store: ContractStore = request.getfixturevalue(request.param)
     return store

@@ -34,21 +34,18 @@ only_rabbitmq = pytest.mark.parametrize("broker", sorted(STARTS.keys() & {"rabbi
 
 @pytest.fixture(scope="module", params=list(STARTS))
 def broker(request: pytest.FixtureRequest, servers_folder: Path) -> Iterator[RunningBroker]:
-    """One kind after the other."""
     with STARTS[request.param](servers_folder / f"broker-{request.param}") as running:
         yield running
 
 
 @pytest.fixture
 def client(broker: RunningBroker) -> Iterator[BrokerClient]:
-    """What the API and the workers read it with."""
     with closing(open_broker_client(broker.url)) as monitoring:
         yield monitoring
 
 
 @pytest.fixture
 def app(broker: RunningBroker) -> Any:  # noqa: ANN401 - celery has no types
-    """Celery with the settings of the ledger's own app."""
     app = Celery("test", amqp=FastReconnectAMQP)
     settings = broker_configuration(BrokerUrl.parse(broker.url), visibility_timeout_s=300)
     app.conf.update(**settings, task_default_queue="ledger", task_publish_retry=False, result_backend=None)
@@ -56,8 +53,6 @@ def app(broker: RunningBroker) -> Any:  # noqa: ANN401 - celery has no types
 
 
 def publisher(app: Any) -> Callable[[Sequence[UUID]], None]:  # noqa: ANN401 - as above
-    """What the dispatcher publishes with."""
-
     def publish(ids: Sequence[UUID]) -> None:
         app.send_task("process_invite_task", args=[[str(one) for one in ids]], ignore_result=True)
 
@@ -199,7 +194,6 @@ def test_worker_continues_after_a_failover_or_a_restart(
 
 
 def succeeds(call: Callable[[], object]) -> bool:
-    """Whether a publish was accepted."""
     try:
         call()
     except Exception:  # noqa: BLE001 - whatever the broker's client raises

@@ -111,7 +111,6 @@ def _run_on_campaigns(stores: Sequence[ContractStore], command: AnyCommand) -> b
 
 
 def plain(result: Result) -> object:
-    """A result that can be compared."""
     return result if isinstance(result, CommandResult) else (result.code, result.retry_after_s)
 
 

@@ -29,24 +29,20 @@ STATUS = list(reservations.TABLE.columns).index("status")
 
 @pytest.fixture
 def bench(store: ContractStore) -> StoreBench:
-    """A store with one code of one use."""
     bench = StoreBench(store, RandomCommands(store.vault, now=store.now))
     bench.run(bench.acts.issue(1))
     return bench
 
 
 def words(results: list[Result]) -> list[str]:
-    """Refusal codes, or ok."""
     return [result.code if isinstance(result, Refusal) else "ok" for result in results]
 
 
 def topics(store: ContractStore) -> list[str]:
-    """Names of all events in order."""
     return [topic.partition(":")[0] for _, _, topic, _ in log_of(store)]
 
 
 def code_of(bench: StoreBench) -> UUID:
-    """The id of the code that was issued first."""
     return log_of(bench.store)[0][0]
 
 
@@ -133,7 +129,6 @@ def test_lost_answer_to_a_claim_leaves_the_lease_with_its_task(bench: StoreBench
 
 
 def test_key_leads_to_its_reservation_for_seven_days(bench: StoreBench) -> None:
-    """Same key and body: the same reservation, refunded as it may be; another body: refused; later: forgotten."""
     acts = bench.acts
     command = acts.redeem(key=(b"scope", b"one"))
     reservation_id = done(bench.run(command)[0]).require_reservation().reservation_id
@@ -158,7 +153,6 @@ def test_key_leads_to_its_reservation_for_seven_days(bench: StoreBench) -> None:
 
 
 def test_refusal_is_not_remembered_under_its_key(bench: StoreBench) -> None:
-    """The same key asks again after a refusal."""
     first = bench.reserved("a")
     key = (b"scope", b"body")
 
@@ -324,7 +318,6 @@ def test_lease_that_ends_is_due_to_be_settled(bench: StoreBench) -> None:
 
 
 def test_settled_or_parked_reservation_is_never_due(bench: StoreBench) -> None:
-    """Sent, refunded, or waiting for a person."""
     bench.run(bench.acts.issue(3, bound=False))
     sent, given_back, parked = bench.reserved("a"), bench.reserved("b"), bench.reserved("c")
     bench.attempt(sent)
@@ -337,7 +330,6 @@ def test_settled_or_parked_reservation_is_never_due(bench: StoreBench) -> None:
 
 
 def test_oldest_are_taken_first(bench: StoreBench) -> None:
-    """In the order in which they fell due, up to the bound."""
     bench.run(bench.acts.issue(None, bound=False))
     ids = []
     for number in range(5):

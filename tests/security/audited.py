@@ -48,7 +48,6 @@ class AuditedApp:
             (self.app.services.settings.mailbox or Path()).joinpath(folder).mkdir(exist_ok=True)
 
     def code(self, **terms: Any) -> str:
-        """The id of a new code."""
         text = self.app.issue(make_template(**{"max_uses": 5, "bound": False, **terms}))
         self.secrets.add(text)
         self.text = text
@@ -63,7 +62,6 @@ class AuditedApp:
         return reservation_id
 
     def sent(self, **terms: Any) -> str:
-        """The id of a sent reservation."""
         return self.reserve(Accepted(server="mx:25"), **terms)
 
     def parked(self) -> str:
@@ -89,7 +87,6 @@ class AuditedApp:
         return reservation_id
 
     def person(self) -> str:
-        """The id of a person."""
         reservation_id = self.reserve()
         return self.value("SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id)
 
@@ -119,7 +116,6 @@ class AuditedApp:
         return str(next(iter(row.values())))
 
     def channel(self) -> str:
-        """The id of a group's channel."""
         body = {"group": f"G{uuid4().hex}", "url": URL}
         return str(self.ask("PUT", "/api/v1/channels", json=body).json()["id"])
 
@@ -129,7 +125,6 @@ class AuditedApp:
         return self.value("SELECT name FROM invite_groups WHERE channel_id = %s", channel_id)
 
     def endpoint(self) -> str:
-        """The id of a webhook endpoint."""
         return str(self.ask("POST", "/api/v1/webhooks", json={"url": URL}).json()["id"])
 
     def failed(self) -> tuple[str, str]:
@@ -147,7 +142,6 @@ class AuditedApp:
         return endpoint, delivery
 
     def campaign(self) -> str:
-        """The id of a campaign."""
         return str(self.ask("POST", CAMPAIGNS, json={"name": "Autumn", "max_uses": 9}).json()["id"])
 
     def hand_out(self) -> str:
@@ -157,11 +151,9 @@ class AuditedApp:
         return str(hand_out_id)
 
     def staff(self) -> str:
-        """The id of a staff account."""
         return str(add_staff(self.app, f"{uuid4().hex}@staff.example.com", "viewer", "not used here"))
 
     def staff_with_factor(self) -> str:
-        """The id of a staff account with a second factor."""
         staff_id = self.staff()
         self.factor(UUID(staff_id))
         return staff_id
@@ -181,18 +173,15 @@ class AuditedApp:
         return answer.headers["location"].rpartition("/")[2].partition("?")[0]
 
     def signed_in_staff(self) -> str:
-        """The id of a staff account with a session."""
         staff_id = self.staff()
         self.role_clients.cookie(UUID(staff_id))
         return staff_id
 
     def api_key(self) -> str:
-        """The id of an API key."""
         self.role_clients.key_with("codes:read")
         return self.value("SELECT key_id FROM api_keys ORDER BY created_at DESC LIMIT 1")
 
     def batch(self) -> str:
-        """The id of a batch that was issued."""
         nonce = uuid4().hex
         self.form("/admin/batches", {"max_uses": "1", "bound": "yes", "count": "1", "nonce": nonce})
         ended(self.app, UUID(nonce))
@@ -291,7 +280,6 @@ def _campaign_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
 
 
 def _change_of_codes(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
-    """Pause the codes of a batch."""
     path = f"/admin/codes/change/pause?batch={audited_app.batch()}"
     return path, {"data": {**REASON, "as_of": audited_app.app.services.now().isoformat()}}
 

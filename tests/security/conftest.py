@@ -21,7 +21,6 @@ def app(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def role_clients(app: AppClient) -> RoleClients:
-    """Ways in, by role."""
     return RoleClients(app)
 
 

@@ -7,8 +7,6 @@ from domain.ports import Accepted, OutboundMessage, Outcome
 
 
 class SendResult(NamedTuple):
-    """What became of a message."""
-
     outcome: str = "http_200"
     status: int | None = 200
     ms: int = 1
@@ -22,13 +20,10 @@ class FakePost:
     inner: Any
 
     def preview(self, message: OutboundMessage) -> Any:  # noqa: ANN401 - as the real one gives it
-        """The email as it would arrive."""
         return self.inner.preview(message)
 
     def send(self, _: OutboundMessage) -> Outcome:
-        """Sent at once."""
         return Accepted(server="mx:25")
 
     def test_hook(self, *_: object) -> SendResult:
-        """Taken at once."""
         return SendResult()

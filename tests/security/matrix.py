@@ -471,7 +471,6 @@ _VALUES: Final = {
 
 
 def address(path: str) -> str:
-    """A path with its parts filled in."""
     action = "pause" if "/codes/" in path else "refund"
     filled_path = re.sub(r"\{(\w+)\}", lambda part: {**_VALUES, "act": action}.get(part[1], NOBODYS), path)
     is_bounded = filled_path.endswith("/stream") and "/public/" not in filled_path
@@ -479,5 +478,4 @@ def address(path: str) -> str:
 
 
 def is_api(path: str) -> bool:
-    """Whether an API key opens it."""
     return path.startswith("/api/v1/") or path == "/mcp"

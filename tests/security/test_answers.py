@@ -12,7 +12,6 @@ METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 
 def methods_by_path(role_clients: RoleClients) -> dict[str, set[str]]:
-    """The methods of every path, by its template."""
     methods: dict[str, set[str]] = defaultdict(set)
     for route in iter_route_contexts(role_clients.app.client.app.routes):  # type: ignore[attr-defined]  # as any ASGI app
         if route.methods and not (route.path or "").endswith(":path}"):

@@ -70,14 +70,12 @@ def arguments(app: AppClient) -> dict[str, dict[str, object]]:
 
 
 def post(app: AppClient, headers: dict[str, str], message: object, path: str = "/mcp") -> AppResponse:
-    """One message as any program can send it."""
     content = json.dumps(message).encode()
     headers = {**JSON, "content-type": "application/json", **headers}
     return cast("AppResponse", app.client.post(path, content=content, headers=headers))
 
 
 def call(name: object, **arguments: object) -> dict[str, object]:
-    """The message that calls a tool."""
     return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
 
 
@@ -203,7 +201,6 @@ def test_no_argument_leads_to_another_route(app: AppClient) -> None:
 
 
 def test_without_a_valid_key_nothing_is_answered(role_clients: RoleClients, app: AppClient) -> None:
-    """No key, a wrong one, a revoked one, an expired one, the session of a member of staff, and a key in the URL."""
     revoked, expired = app.key("admin"), app.key("admin")
     with app.services.storage.datastore.get_connection() as conn:
         for headers, change in ((revoked, b"revoked_at = now()"), (expired, b"expires_at = now() - interval '1 s'")):

@@ -28,12 +28,10 @@ READING = [route for route, role in MATRIX.items() if role != "anyone" and route
 
 @pytest.fixture(scope="module")
 def audited_app(role_clients: RoleClients) -> AuditedApp:
-    """The application of this file."""
     return AuditedApp(role_clients)
 
 
 def rows(audited_app: AuditedApp) -> dict[str, str]:
-    """A digest of each table."""
     with audited_app.app.services.storage.datastore.get_connection() as conn:
         names = [
             row["tablename"] for row in conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")

@@ -26,7 +26,6 @@ OTHER = "other@example.com"
 
 @pytest.fixture
 def worker(settings: ApiSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
-    """What a worker process holds."""
     assert settings.smtp_url
     with MailServer() as server:
         monkeypatch.setenv("LEDGER_SMTP_URL", server.url)
@@ -36,7 +35,6 @@ def worker(settings: ApiSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
 
 
 def codes_of(app: AppClient, worker: Runtime) -> dict[UUID, str]:
-    """The codes that were handed out, by their ids."""
     with app.services.storage.datastore.get_connection() as conn:
         ids = [row["code_id"] for row in conn.execute("SELECT code_id FROM handed_out_codes").fetchall()]
     return worker.hand_out_sender.queue.find_codes(ids)

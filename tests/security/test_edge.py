@@ -42,7 +42,6 @@ CHANGING = [route.split() for route in MATRIX if not route.startswith("GET")]
 
 
 def every_get(role_clients: RoleClients) -> dict[str, AppResponse]:
-    """Each route that is read, as an admin."""
     paths = [route.split()[1] for route in MATRIX if route.startswith("GET")]
     return {
         path: (role_clients.by_key if is_api(path) else role_clients.by_session)("admin", "GET", address(path))

@@ -16,7 +16,6 @@ MARK = "'\"><script>alert(1)</script>{{7*7}}"
 
 
 def as_admin(role_clients: RoleClients, method: str, path: str, **form: str) -> str:
-    """A page as an admin sees it."""
     cookie = role_clients.cookie(role_clients.staff["admin"])
     headers = {"accept": "text/html", "accept-language": "en", "cookie": f"{COOKIE}={cookie}"}
     more = {"data": {"token": role_clients.form_token(cookie), "nonce": "n1", **form}} if method == "POST" else {}

@@ -50,7 +50,6 @@ def erased_reservation_id(app: AppClient) -> str:
 
 
 def admin(app: AppClient) -> StaffBrowser:
-    """An admin's browser."""
     browser = StaffBrowser(app)
     assert browser.sign_in("admin@staff.example.com", PASSWORD).status_code == 303
     return browser
@@ -77,7 +76,6 @@ def sealed_of(app: AppClient) -> dict[str, str]:
 
 
 def person(app: AppClient) -> UUID:
-    """Their id."""
     digests = list(app.services.storage.vault.compute_digests("recipient", PERSON))
     with app.services.storage.datastore.get_connection() as conn:
         row = conn.execute("SELECT recipient_id FROM recipients WHERE digest = ANY(%s)", (digests,)).fetchone()
@@ -92,7 +90,6 @@ def wait_for_limit_report(app: AppClient) -> None:
 
 
 def forget(app: AppClient) -> None:
-    """As an integrator does it."""
     body = {"email": PERSON, "reason": "asked by letter"}
     assert app.client.post("/api/v1/recipients/forget", json=body, headers=app.key("admin")).status_code == 200
 
@@ -116,7 +113,6 @@ def restored(erased_reservation_id: str, app: AppClient, postgres_url: str, tmp_
 def test_erased_texts_stay_erased(
     erased_reservation_id: str, app: AppClient, restored: str, settings: ApiSettings
 ) -> None:
-    """Their rows, encrypted or digested, are in neither database; no page, search or cache has them; balances hold."""
     searched_texts = {"address": PERSON, "words": WORDS, "reason": REASON} | sealed_of(app)
     before = dump(settings.database_url.get_secret_value())
     assert {name for name in searched_texts if name[-1].isdigit()} <= found_in(before, searched_texts)
@@ -146,7 +142,6 @@ def test_erased_texts_stay_erased(
 
 
 def owner(app: AppClient, reservation_id: str) -> UUID:
-    """Whose a reservation is, as the books say."""
     with app.services.storage.datastore.get_connection() as conn:
         row = conn.execute(
             "SELECT recipient_id FROM reservations WHERE reservation_id = %s", (reservation_id,)

@@ -34,7 +34,6 @@ def settings(database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 @pytest.fixture
 def guarded(settings: ApiSettings) -> Iterator[AppClient]:
-    """The application over it."""
     with started(settings) as app_client:
         yield app_client
 
@@ -63,7 +62,6 @@ def test_own_and_loopback_hosts_are_answered(guarded: AppClient) -> None:
 
 
 def test_refused_host_shows_a_page_and_changes_nothing(guarded: AppClient) -> None:
-    """In the browser's language, with what to do."""
     page = guarded.client.get("/mailbox", headers={"Host": EVIL, "Accept": "text/html"})
     refused = guarded.client.post(
         "/api/v1/public/redeem", json={"email": "a@example.com", "code": "X"}, headers={"Host": EVIL}

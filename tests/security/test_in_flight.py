@@ -34,7 +34,6 @@ Work = Callable[[], object]
 
 @pytest.fixture
 def mail_server() -> Iterator[MailServer]:
-    """A plain mail server."""
     with MailServer() as server:
         yield server
 
@@ -50,7 +49,6 @@ def settings(
 
 @pytest.fixture
 def worker(settings: ApiSettings) -> Iterator[Runtime]:
-    """What a worker process holds."""
     assert settings.smtp_url
     runtime = Runtime.build(WorkerSettings.from_environment())
     yield runtime
@@ -58,7 +56,6 @@ def worker(settings: ApiSettings) -> Iterator[Runtime]:
 
 
 def forget(app: AppClient) -> AppResponse:
-    """As an integrator does it."""
     body = {"email": PERSON, "reason": "asked by letter"}
     return cast("AppResponse", app.client.post("/api/v1/recipients/forget", json=body, headers=app.key("admin")))
 

@@ -42,20 +42,16 @@ Or if one of the campaigns that are opened has a use.
 
 
 class Route(NamedTuple):
-    """A route of the matrix."""
-
     method: str
     path: str
     role: Role
 
     @classmethod
     def of(cls, route: str, role: Role) -> "Route":
-        """Read its line."""
         method, path = route.split()
         return cls(method, path, role)
 
     def matches(self, path: str) -> bool:
-        """Return whether a path may be one of this route."""
         return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", self.path), path) is not None
 
 

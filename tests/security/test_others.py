@@ -13,7 +13,6 @@ MINE, THEIRS = "me@example.com", "li.wei@example.com"
 
 
 def reserved(app: AppClient, email: str) -> tuple[str, str]:
-    """A new code, and its reservation by somebody."""
     code = app.issue(make_template(max_uses=3, bound=False))
     return code, str(app.redeem(code, email).json()["reservation_id"])
 
@@ -109,7 +108,6 @@ def test_ones_own_password_is_the_only_one_that_one_changes(role_clients: RoleCl
 
 
 def password_of(role_clients: RoleClients, role: str) -> str:
-    """The hash that is kept."""
     with role_clients.app.services.storage.datastore.get_connection() as conn:
         row = conn.execute(
             "SELECT password_hash FROM staff WHERE staff_id = %s", (role_clients.staff[role],)

@@ -83,7 +83,6 @@ def make_ids(role_clients: RoleClients) -> dict[str, str]:
 
 
 def fill_in(path: str, ids: dict[str, str]) -> str:
-    """Fill in the parts of a path."""
     parts = {**ids, "act": "revoke" if "/codes/" in path else "refund", "token": ids.get(path.split("/")[1], NOBODYS)}
     return re.sub(r"\{(\w+)\}", lambda name: parts.get(name[1], NOBODYS), path)
 

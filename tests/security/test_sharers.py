@@ -28,7 +28,6 @@ def sent(app: AppClient, terms: CodeTemplate = OPEN) -> tuple[str, str]:
 
 
 def open_targets(app: AppClient, *names: str) -> None:
-    """Groups to which persons may move."""
     groups = GroupRepository(app.services.storage)
     for name in names:
         groups.save(InviteGroup(name=name), app.services.now())

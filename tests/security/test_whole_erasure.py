@@ -88,18 +88,15 @@ class Life:
     words: list[str] = field(default_factory=list)
 
     def text(self) -> str:
-        """A new text."""
         self.words.append(f"trace{len(self.words)}of{uuid4().hex[:12]}")
         return f"she said {self.words[-1]}."
 
     def post(self, path: str, **body: Any) -> dict[str, Any]:
-        """A request of an admin."""
         answer = self.app.client.post(f"/api/v1{path}", json=body, headers=self.app.key("admin"))
         assert answer.status_code < 300, (path, answer.text)
         return cast("dict[str, Any]", answer.json())
 
     def redeem(self, **terms: Any) -> str:
-        """A new code, and the id of the person's reservation."""
         code = self.app.issue(make_template(**{"max_uses": 1, **terms}))
         return str(self.app.redeem(code, PERSON, headers={"Idempotency-Key": "hers"}).json()["reservation_id"])
 
@@ -190,7 +187,6 @@ class Life:
 
 
 def digests_of(app: AppClient) -> tuple[bytes, ...]:
-    """The digests of the person's address."""
     return app.services.storage.vault.compute_digests("recipient", NORMAL)
 
 
@@ -230,14 +226,12 @@ def find_texts(app: AppClient, texts: Collection[str]) -> set[str]:
 
 
 def ask(app: AppClient, query: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """Ask the database."""
     with psycopg.connect(app.services.settings.database_url.get_secret_value()) as conn:
         return conn.execute(query.encode(), parameters).fetchall()
 
 
 @pytest.fixture
 def worker(settings: ApiSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
-    """What a worker process holds."""
     assert settings.smtp_url
     with MailServer() as server:
         monkeypatch.setenv("LEDGER_SMTP_URL", server.url)
@@ -323,7 +317,6 @@ def test_each_table_about_persons_has_a_trace_in_this_test(app: AppClient, worke
 
 
 def tables_about_persons() -> list[str]:
-    """Tables of the first part of the data map."""
     page = (ROOT / "docs" / "reference" / "data-map.md").read_text("utf-8")
     return re.findall(r"^\| `([a-z_]+)` \|", page[: page.index("## Tables that don't")], re.MULTILINE)
 

@@ -22,7 +22,6 @@ def _create_campaign(client: StrictClient, name: str) -> m.CampaignView:
 
 
 def run_a_campaign(client: StrictClient, _: ClientWorld) -> None:
-    """Create it with terms, change one alone, add codes, redeem, pause, resume, end; read and list it."""
     campaign = _create_campaign(client, "Autumn")
     named = {"campaign_id": campaign.id}
     change = m.CampaignChange(max_uses=20, max_per_day=5)

@@ -15,5 +15,4 @@ collect_ignore = (
 
 @pytest.fixture(scope="session")
 def document() -> Document:
-    """The document of this version."""
     return read_document()

@@ -19,7 +19,6 @@ LINTERS: Final = {
 
 
 def find_violations(document: Document) -> Iterator[str]:
-    """Yield what each linter prints of a document that breaks its rules."""
     node_programs.install()
     path = node_programs.write_document(document)
     for name, arguments in LINTERS.items():

@@ -103,7 +103,6 @@ def _plant(app: AppClient, url: str) -> ClientWorld:
 
 
 def _attempt(app: AppClient, email: str, outcome: Outcome) -> AttemptedUse:
-    """Redeem a new code, and attempt to send the invitation."""
     code = app.issue(make_template(max_uses=2, group=GROUP, validity_days=30))
     answer = app.redeem(code, email).json()
     reservation_id = str(answer["reservation_id"])
@@ -118,7 +117,6 @@ def _post(app: AppClient, path: str, headers: dict[str, str], **more: Any) -> di
 
 
 def _hand_out(app: AppClient, headers: dict[str, str]) -> tuple[str, str]:
-    """Create a hand-out of two recipients and send the first email; its id, and the id of the code."""
     campaign_id = _post(app, "campaigns", headers, json={"name": "Winter"})["id"]
     hand_out_id = str(_post(app, "hand-outs", headers, json={"campaign": campaign_id, "name": "Greeting"})["id"])
     content = b"email\nfirst@example.com\nsecond@example.com\n"
@@ -145,7 +143,6 @@ def _hand_out(app: AppClient, headers: dict[str, str]) -> tuple[str, str]:
 
 
 def _deliver(app: AppClient, headers: dict[str, str]) -> tuple[str, str]:
-    """Create a webhook endpoint, deliver one message to it and fail one; its id, and the id of the first."""
     body = {"url": "https://bi.example.com/ledger", "event_types": ["CodeIssued"]}
     endpoint_id = UUID(_post(app, "webhooks", headers, json=body)["id"])
     app.issue()

@@ -32,7 +32,6 @@ class StrictClient:
         self._http.close()
 
     def with_headers(self, headers: Headers) -> Self:
-        """Return a client of the same server with only these headers."""
         return type(self)(self._decoder, self._url, headers)
 
     def call(

@@ -29,26 +29,22 @@ pytest.register_assert_rewrite(*(f"tests.contracts.clients.{name}" for name in F
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the models are."""
     return tmp_path_factory.mktemp("client")
 
 
 @pytest.fixture(scope="module")
 def decoder(document: Document, folder: Path) -> StrictDecoder:
-    """Decodes by the models of the document."""
     return StrictDecoder(document, generate(document, folder))
 
 
 @pytest.fixture(scope="module")
 def world(postgres_url: str) -> Iterator[ClientWorld]:
-    """A served API."""
     with open_world(postgres_url) as planted:
         yield planted
 
 
 @pytest.fixture(scope="module")
 def client(decoder: StrictDecoder, world: ClientWorld) -> Iterator[StrictClient]:
-    """A client with an admin's key."""
     with StrictClient(decoder, world.url, {"Authorization": world.key, "Accept-Language": "en"}) as strict_client:
         yield strict_client
 

@@ -61,7 +61,6 @@ def read_code(module: Path) -> str:
 
 
 def run(*command: str | Path, **env: str) -> str:
-    """What a program prints; it must not fail."""
     outside = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
     done = subprocess.run(
         command, env={**outside, **env}, capture_output=True, text=True, check=False, timeout=WAIT_S_MAX
@@ -72,14 +71,12 @@ def run(*command: str | Path, **env: str) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(document: Document, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of what is tested."""
     built, _ = build_python_client(document, ROOT, tmp_path_factory.mktemp("built"), COMMITTED)
     return built
 
 
 @pytest.fixture(scope="module")
 def source(wheel: Path) -> Path:
-    """What the wheel adds to an environment."""
     folder = wheel.parent / "source"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
@@ -115,17 +112,14 @@ class Clock:
         self.attempts_s = 0.0
 
     def now(self) -> float:
-        """Return its time."""
         return sum(self.pauses) + self.attempts_s
 
     async def pause(self, seconds: float) -> None:
-        """Pause in an event loop."""
         self.pauses.append(seconds)
 
 
 @pytest.fixture
 def clock(client: Package, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of the client."""
     clock = Clock()
     monkeypatch.setattr(client.calls, "monotonic", clock.now)
     monkeypatch.setattr("time.sleep", clock.pauses.append)
@@ -153,7 +147,6 @@ def connect(client: Package, outcomes: Sequence[httpx2.Response | Exception], se
 
 
 def refuse(status: int, code: str, **headers: str) -> httpx2.Response:
-    """A problem document."""
     problem = {"type": f"urn:{code}", "title": code, "status": status, "detail": "As a test.", "code": code}
     typed = {"content-type": "application/problem+json", **{name.replace("_", "-"): headers[name] for name in headers}}
     return httpx2.Response(status, json={**problem, "instance": "urn:request", "new_field": 1}, headers=typed)

@@ -18,7 +18,6 @@ pytestmark = pytest.mark.night(of="packages")
 
 @pytest.fixture(scope="module")
 def compiled(document: Document) -> Path:
-    """The compiled flows."""
     node_programs.install()
     source = node_programs.write_document(document)
     types = source.with_name("ledger.d.ts")

@@ -40,7 +40,6 @@ SETTINGS = [("http://ledger", None), ("", "key"), ("undefined", "key"), ("http:/
 
 
 def run(*command: str | Path, cwd: Path, **env: str) -> str:
-    """What a program prints; it must not fail."""
     done = subprocess.run(
         command, cwd=cwd, env={**os.environ, **env}, capture_output=True, text=True, check=False, timeout=WAIT_S_MAX
     )
@@ -87,7 +86,6 @@ def test_guide_names_a_setting_that_is_missing(project: Path) -> None:
 
 @pytest.fixture(scope="module")
 def used(project: Path) -> dict[str, Any]:
-    """What the package did with answers, ids, settings and signatures."""
     (headers, one), (batch, signed) = sign_message(), post_batch()
     messages = [
         *((BODY, headers, SECRET, NOW + 300), (BODY, one, [SECRET, OTHER_SECRET], NOW - 300)),

@@ -31,14 +31,12 @@ def trusted(authority: CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> C
 
 @pytest.fixture
 def mail_server() -> Iterator[MailServer]:
-    """A plain mail server."""
     with MailServer() as server:
         yield server
 
 
 @pytest.fixture
 def steps(bench: LedgerBench) -> DeliverySteps:
-    """The steps as a worker process holds them."""
     reader = bench.reader
 
     def draft_text(text: str, reservation_id: UUID) -> TextDraft:

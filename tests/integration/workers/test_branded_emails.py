@@ -21,7 +21,6 @@ LOGO = parse_logo(make_png(240, 64))
 
 @pytest.fixture
 def runtime(bench: LedgerBench, mail_server: MailServer) -> Iterator[Runtime]:
-    """What a worker process has."""
     shared = settings_for(bench.database_url).model_dump(by_alias=True)
     chosen = {"smtp_url": mail_server.url, "REDIS_URL": "redis://127.0.0.1:1/0"}
     runtime = Runtime.build(WorkerSettings.model_validate({**shared, **chosen}))

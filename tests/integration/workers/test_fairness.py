@@ -44,15 +44,12 @@ class OrderedMailServer(MailServer):
         super().__init__()
 
     def take(self, message: ReceivedMessage) -> None:
-        """Call the test, then accept."""
         self.look()
         super().take(message)
 
 
 @dataclass
 class WorkerRig:
-    """A worker process whose tasks a test calls."""
-
     runtime: Runtime
     server: OrderedMailServer
     tasks: ModuleType
@@ -60,11 +57,9 @@ class WorkerRig:
     published: list[UUID] = field(default_factory=list)
 
     def invite(self) -> UUID:
-        """A reservation that no worker was woken for."""
         return done(self.bench.redeem(self.bench.issue(), "invited@example.com")).require_reservation().reservation_id
 
     def age_invitations(self, seconds: float) -> None:
-        """Let invitations have been due for so long."""
         query = "UPDATE reservations SET due_at = due_at - %s WHERE status = 'live' AND due_at IS NOT NULL RETURNING 1"
         assert self.bench.rows(query, timedelta(seconds=seconds))
 
@@ -73,13 +68,11 @@ class WorkerRig:
         self.age_invitations(BUSY_S + 5)
 
     def notify(self, count: int = 1) -> None:
-        """Refunds whose recipients are to be notified."""
         for number in range(count):
             reserved = done(self.bench.redeem(self.bench.issue(), f"{number}.notified@example.com"))
             self.bench.attempt(reserved.require_reservation().reservation_id, TOO_BIG)
 
     def list_people(self, count: int = 1) -> None:
-        """A hand-out with a list."""
         now = self.bench.storage.recorder.clock.now()
         rig = HandOutRig(self.bench, self.runtime.steps, FakeChannel(), now, self.bench.create_campaign())
         rig.add(rig.create(), *(f"{number}.listed@example.com" for number in range(count)))
@@ -91,7 +84,6 @@ class WorkerRig:
         access.grant_access(access.issue(days=1, group=None), "ended@example.com")
 
     def subscribe(self, receiver: WebhookReceiver) -> None:
-        """An endpoint that receives every event from now on."""
         endpoints = WebhookEndpointRepository(self.bench.storage)
         endpoints.insert(uuid4(), receiver.url, (), 1, uuid4(), self.bench.storage.recorder.clock.now())
 
@@ -109,7 +101,6 @@ class WorkerRig:
 
 @pytest.fixture
 def server() -> Iterator[OrderedMailServer]:
-    """The mail server of the worker."""
     with OrderedMailServer() as running:
         yield running
 

@@ -24,7 +24,6 @@ CALL = (
 
 @pytest.fixture
 def bench(database_url: str) -> Iterator[LedgerBench]:
-    """An open ledger."""
     with LedgerStore.open(settings_for(database_url)) as storage:
         yield LedgerBench(storage, database_url)
 

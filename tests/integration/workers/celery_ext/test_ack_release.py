@@ -41,7 +41,6 @@ def test_message_that_cannot_be_acknowledged_frees_its_place(
     monkeypatch: pytest.MonkeyPatch,
     how: str,
 ) -> None:
-    """The broker is frozen at the acknowledgement: that is said, and the next message can be taken."""
     messages: list[Any] = []
     with KOMBU.Consumer(channel, [QUEUE], on_message=messages.append, accept=["json"]):
         channel.connection.client.drain_events(timeout=WAIT_S_MAX)

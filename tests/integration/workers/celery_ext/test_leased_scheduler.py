@@ -18,7 +18,6 @@ class HeldLease:
     fence = 1
 
     def hold(self) -> bool:
-        """It does."""
         self.renewals += 1
         return True
 
@@ -29,7 +28,6 @@ class HeldLease:
         self.is_unavailable = False
 
     def claim_runs(self, intervals_s: Mapping[str, float]) -> set[str]:
-        """It may, unless another process has sent them."""
         if self.is_unavailable:
             raise StorageUnavailableError
         self.claims.append(set(intervals_s))
@@ -44,11 +42,9 @@ class HoldingScheduler(LeasedScheduler):
 
     @staticmethod
     def open_lease() -> SchedulerLease:
-        """The lease of this test."""
         return cast("SchedulerLease", HeldLease())
 
     def apply_async(self, entry: Any, *_args: Any, **_options: Any) -> None:  # noqa: ANN401 - as Celery calls it
-        """Note a message."""
         self.sent.append(entry.name)
 
 
@@ -70,7 +66,6 @@ def test_task_is_due_when_the_clock_of_the_host_came_back(ahead: timedelta) -> N
 
 
 def lease_of(scheduler: HoldingScheduler) -> HeldLease:
-    """The lease of this test, as what it is."""
     return cast("HeldLease", scheduler.lease)
 
 
@@ -88,7 +83,6 @@ def three() -> HoldingScheduler:
 
 
 def test_tasks_that_are_due_together_are_claimed_and_sent_together(three: HoldingScheduler) -> None:
-    """Their next runs are an interval later; until then beat waits for the task that is due first."""
     assert three.tick() == 0.0
     three.max_interval = 60.0
     wait_s = three.tick()
@@ -98,7 +92,6 @@ def test_tasks_that_are_due_together_are_claimed_and_sent_together(three: Holdin
 
 
 def test_run_that_another_process_has_sent_is_not_sent(three: HoldingScheduler) -> None:
-    """It is due an interval later, and not at every tick."""
     lease_of(three).others = {"now"}
     three.tick()
     three.tick()

@@ -56,7 +56,6 @@ CHANNELS: Final[Mapping[str, Callable[[CA], AbstractContextManager[Channel]]]] =
 
 @pytest.fixture(params=CHANNELS)
 def channel(request: pytest.FixtureRequest, trusted: CA) -> Iterator[Channel]:
-    """Each channel in turn."""
     with CHANNELS[request.param](trusted) as open_channel:
         assert open_channel.name == request.param.partition(" ")[0]
         yield open_channel

@@ -18,7 +18,6 @@ LOOPBACK = parse_networks("127.0.0.0/8")
 
 @pytest.fixture
 def server() -> Iterator[WebhookReceiver]:
-    """A server on this machine."""
     with WebhookReceiver() as receiver:
         yield receiver
 

@@ -81,8 +81,6 @@ exit $status
 
 
 class Hosts(NamedTuple):
-    """The machines."""
-
     postfix: Machine
     dovecot: Machine
     recipients: Machine
@@ -108,7 +106,6 @@ def next_server(machine: Machine) -> Iterator[MailServer]:
 
 
 def addresses() -> list[str]:
-    """The recipients."""
     kinds = [("unknown", UNKNOWN), ("full", FULL), ("grey", GREY), ("unwanted", UNWANTED)]
     named = [f"{kind}{number}@example.com" for kind, count in kinds for number in range(count)]
     return named + [f"good{number}@example.com" for number in range(COUNT - len(named))]
@@ -144,7 +141,6 @@ def unwanted(server: MailServer) -> list[ReceivedMessage]:
 
 
 def reports_in(bench: LedgerBench) -> Counter[tuple[str, UUID]]:
-    """Events of reports by type and reservation."""
     events = [decode(topic, bytes(state)) for topic, state in bench.rows("SELECT topic, state FROM ledger_events")]
     return Counter(
         (type(event).__name__, event.reservation_id)
@@ -154,12 +150,10 @@ def reports_in(bench: LedgerBench) -> Counter[tuple[str, UUID]]:
 
 
 def has_reports(bench: LedgerBench, count: int) -> bool:
-    """Whether so many reports are in the ledger."""
     return reports_in(bench).total() >= count
 
 
 def expected_of(ids: Mapping[str, UUID]) -> dict[tuple[str, UUID], int]:
-    """One event for each recipient with a report."""
     kinds = {
         "unknown": "InviteBounced",
         "full": "InviteBounced",
@@ -203,7 +197,6 @@ def mail_folder(servers_folder: Path, tmp_path: Path) -> Path:
 
 
 def settings_to(bench: LedgerBench, host: MailHost, **more: str) -> WorkerSettings:
-    """Settings of a worker that sends by a server."""
     shared = settings_for(bench.database_url).model_dump(by_alias=True)
     chosen = {"smtp_url": host.smtp_url, "bounce_address": f"bounces@{DOMAIN}", "REDIS_URL": NO_STREAM, **more}
     return WorkerSettings.model_validate({**shared, **chosen})
@@ -217,7 +210,6 @@ class Reader:
         self._process = subprocess.Popen(command, env=variables, cwd=Path.cwd(), stdin=subprocess.PIPE, bufsize=0)
 
     def look(self) -> None:
-        """Have it look once."""
         assert self._process.stdin is not None
         self._process.stdin.write(b"\n")
 
@@ -226,7 +218,6 @@ class Reader:
         wait_for(lambda: self.look() or is_done())  # type: ignore[func-returns-value]  # it returns nothing
 
     def kill(self) -> None:
-        """End it without a chance to do anything."""
         self._process.kill()
         self._process.communicate()
 

@@ -23,7 +23,6 @@ from workers.monitoring.redis_client import MAIL_MISSING
 
 @pytest.fixture
 def broker(redis_url: str) -> Iterator[Redis]:
-    """A broker, set back afterwards."""
     with Redis.from_url(redis_url) as client:
         for name in ("worker", "beat"):
             client.set(f"ledger:alive:{name}", "1", ex=60)

@@ -33,7 +33,6 @@ class ScriptedSink:
     is_closed: bool = False
 
     def send(self, records: Sequence[RelayRecord]) -> None:
-        """Keep a batch or fail."""
         failure = self.failures.popleft() if self.failures else None
         if failure is not None:
             if self.keeps:
@@ -46,17 +45,14 @@ class ScriptedSink:
         return False
 
     def close(self) -> None:
-        """Note it."""
         self.is_closed = True
 
     @property
     def positions(self) -> list[int]:
-        """Of all records, in the order of their arrival."""
         return [record.position for batch in self.received for record in batch]
 
 
 def open_relay(bench: LedgerBench, sink: Sink, *, start: int | None = None) -> Relay:
-    """A relay of a new process."""
     lease = RelayLease(
         bench.storage,
         name="r",
@@ -72,7 +68,6 @@ def open_relay(bench: LedgerBench, sink: Sink, *, start: int | None = None) -> R
 
 
 def log_positions(bench: LedgerBench) -> list[int]:
-    """Every position of the log."""
     return [position for (position,) in bench.rows("SELECT notification_id FROM ledger_events ORDER BY 1")]
 
 
@@ -83,7 +78,6 @@ def only_row(bench: LedgerBench) -> RelayRow:
 
 
 def relay_all(relay: Relay) -> None:
-    """Relay until there is nothing more."""
     while relay.relay_batch():
         pass
 

@@ -23,13 +23,11 @@ TIMEOUT_S = 15.0
 
 @pytest.fixture
 def server() -> Iterator[WebhookReceiver]:
-    """A receiver."""
     with WebhookReceiver() as receiver:
         yield receiver
 
 
 def open_sink(url: str, *secrets: str, client: PinnedHttpClient | None = None) -> HttpSink:
-    """The target."""
     return HttpSink(client or PinnedHttpClient(LOOPBACK, TIMEOUT_S), url, secrets, TIMEOUT_S, lambda: datetime.now(UTC))
 
 

@@ -26,7 +26,6 @@ from workers.relay.sink import RelayRecord, SinkRefusedError, SinkTooLargeError,
 
 @pytest.fixture
 def sink() -> ScriptedSink:
-    """A target that accepts all."""
     return ScriptedSink()
 
 

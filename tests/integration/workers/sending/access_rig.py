@@ -45,7 +45,6 @@ class AccessRig:
     woken: list[UUID] = field(default_factory=list)
 
     def context(self, actor: Any = "sweep") -> CommandContext:  # noqa: ANN401 - one of the kinds of actors
-        """Who and when."""
         return CommandContext(now=self.now, actor=actor, actor_id="w1", request_id="t1")
 
     def issue(self, days: int | None = 30, group: str | None = "red", campaign_id: UUID | None = None) -> str:
@@ -64,7 +63,6 @@ class AccessRig:
         return text
 
     def send(self, reservation_id: UUID, channel: str = "smtp") -> None:
-        """A worker sends it."""
         self.bench.run(
             ClaimAttempt(
                 context=self.context("worker"), reservation_id=reservation_id, channel=channel, case_id=uuid4()
@@ -82,18 +80,15 @@ class AccessRig:
         )
 
     def grant_access(self, code: str, email: str = "li.wei@example.com", channel: str = "smtp") -> UUID:
-        """An access; its reservation's id."""
         command = structs.replace(self.bench.reserve(code, email), context=self.context("person"))
         reservation_id = done(self.bench.run(command)).require_reservation().reservation_id
         self.send(reservation_id, channel)
         return reservation_id
 
     def clean_up(self, channel: Any = None) -> dict[str, int]:  # noqa: ANN401 - a channel or the usual one
-        """One round of the task."""
         return dict(self.keeper(channel).work(lambda: False))
 
     def keeper(self, channel: Any = None) -> AccessExpirer:  # noqa: ANN401 - the same
-        """What ends accesses and has them removed."""
         return AccessExpirer(
             rows=DueAccessRows(self.bench.storage),
             execute=self.bench.storage.ledger.execute,
@@ -108,18 +103,15 @@ class AccessRig:
         )
 
     def postman(self) -> NoticeSender:
-        """What sends notices and reminders."""
         storage, steps = self.bench.storage, replace(self.steps, now=lambda: self.now)
         rules = ReminderRules(OptOutRepository(storage), CampaignReader(storage).find_terms_of_code)
         return NoticeSender(OutboxRows(storage), self.bench.reader.find_reservation, steps, self.channel, rules=rules)
 
     def post(self) -> None:
-        """Send what waits in the outbox, in as many runs as it takes."""
         while self.postman().run():
             pass
 
     def rebind(self, code: str, group: str = "blue") -> UUID:
-        """The person asks to move."""
         vault = self.bench.storage.vault
         command = RequestRebind(
             context=self.context("person"),
@@ -139,7 +131,6 @@ class AccessRig:
         return reservation_id
 
     def kinds(self) -> list[str]:
-        """Events since the first sending."""
         rows = self.bench.rows("SELECT topic FROM ledger_events ORDER BY notification_id")
         return [topic.split(":")[0] for (topic,) in rows]
 
@@ -151,7 +142,6 @@ class ReminderRig(AccessRig):
     campaign_id: UUID = field(kw_only=True)
 
     def invite(self, email: str = "li.wei@example.com", language: Language = "en") -> UUID:
-        """Send an invitation of a code of the campaign; its reservation's id."""
         code = self.issue(VALIDITY_DAYS, campaign_id=self.campaign_id)
         command = structs.replace(self.bench.reserve(code, email), language=language, context=self.context("person"))
         reservation_id = done(self.bench.run(command)).require_reservation().reservation_id
@@ -159,12 +149,10 @@ class ReminderRig(AccessRig):
         return reservation_id
 
     def accept(self, reservation_id: UUID) -> None:
-        """The recipient accepts."""
         context = self.context("person")
         done(self.bench.run(AcceptInvite(context=context, reservation_id=reservation_id, delivery=1, case_id=uuid4())))
 
     def change_terms(self, **changes: object) -> None:
-        """Staff change the campaign."""
         command = ChangeCampaignTerms(context=self.context("operator"), campaign_id=self.campaign_id, changes=changes)
         assert isinstance(self.bench.storage.ledger.execute_one(command), CampaignResult)
 
@@ -175,7 +163,6 @@ class ReminderRig(AccessRig):
         return [each.reservation_id for each in self.channel.sent if each.template == "invite_reminder"]
 
     def outcome(self, reservation_id: UUID) -> str | None:
-        """The outcome of a reminder that is in the outbox."""
         statement = "SELECT outcome FROM outbox WHERE template = 'invite_reminder' AND reservation_id = %s"
         ((outcome,),) = self.bench.rows(statement, reservation_id)
         return None if outcome is None else str(outcome)

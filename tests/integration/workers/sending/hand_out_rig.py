@@ -51,14 +51,12 @@ class CrashingChannel:
         self._rig, self._count = rig, 0
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Send by the channel that the rig has now."""
         self._count += 1
         if self._rig.crash_at == "sending" and self._count > 2:
             raise CrashError
         return self._rig.channel.send(message)
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """A hand-out removes nothing."""
         raise AssertionError(removal)
 
     def close(self) -> None:
@@ -85,7 +83,6 @@ class HandOutRig:
         valid_for_days: int | None = None,
         **terms: Any,
     ) -> UUID:
-        """Create a hand-out; its id."""
         command = CreateHandOut(
             context=replace_struct(self.bench.context("staff"), now=self.now),
             campaign_id=self.campaign_id,
@@ -131,28 +128,23 @@ class HandOutRig:
         return code_id, text
 
     def change(self, *, counting: Counting | None = None, **changes: Any) -> None:
-        """Change terms of the campaign."""
         context = self.bench.context("staff")
         self.manage(
             ChangeCampaignTerms(context=context, campaign_id=self.campaign_id, changes=changes, counting=counting)
         )
 
     def change_text(self, hand_out_id: UUID, language: Language, subject: str, body: str) -> None:
-        """Give the hand-out a text of its own."""
         self.change_hand_out(hand_out_id, texts={language: TextChange(subject, body)})
 
     def change_hand_out(self, hand_out_id: UUID, **changes: Any) -> None:
-        """Change how the hand-out sends."""
         context = replace_struct(self.bench.context("staff"), now=self.now)
         command = ChangeHandOut(context=context, campaign_id=self.campaign_id, hand_out_id=hand_out_id, **changes)
         assert isinstance(self.bench.storage.ledger.execute_one(command), HandOutResult)
 
     def manage(self, command: CampaignCommand) -> None:
-        """Execute a command about a campaign."""
         assert isinstance(self.bench.storage.ledger.execute_one(command), CampaignResult)
 
     def sender(self) -> HandOutSender:
-        """A new worker process."""
         reader, channel = self.bench.reader, CrashingChannel(self)
         vault = self.bench.storage.vault
 
@@ -187,11 +179,9 @@ class HandOutRig:
         self.bench.run(ResendHandOut(context=context, code_id=code_id))
 
     def send(self) -> int:
-        """Run a worker once."""
         return self.sender().run()
 
     def states(self, hand_out_id: UUID) -> dict[str, int]:
-        """How many recipients are in each state that has some."""
         reader = HandOutReader(self.bench.storage)
         details = reader.find_hand_out(hand_out_id)
         assert details is not None
@@ -199,34 +189,28 @@ class HandOutRig:
         return {name: count for name, count in counts.states.items() if count}
 
     def passes(self, **time: float) -> None:
-        """Let time pass."""
         self.now += timedelta(**time)
 
     def recipient(self, email: str) -> UUID:
-        """The random id of a recipient."""
         (recipient_id,) = PersonEraser(self.bench.storage).find_recipient_ids(EmailAddress.parse(email))
         return recipient_id
 
 
 def people(count: int = PEOPLE) -> list[str]:
-    """Email addresses."""
     return [f"person{nth}@example.com" for nth in range(count)]
 
 
 def pause(house: HandOutRig, hand_out_id: UUID) -> None:
-    """Pause a hand-out."""
     context = house.bench.context("staff")
     command = PauseHandOut(context=context, campaign_id=house.campaign_id, hand_out_id=hand_out_id)
     assert isinstance(house.bench.storage.ledger.execute_one(command), HandOutResult)
 
 
 def end(house: HandOutRig, hand_out_id: UUID) -> None:
-    """End a hand-out."""
     context = house.bench.context("staff")
     command = EndHandOut(context=context, campaign_id=house.campaign_id, hand_out_id=hand_out_id)
     assert isinstance(house.bench.storage.ledger.execute_one(command), HandOutResult)
 
 
 def pause_campaign(house: HandOutRig, _: UUID) -> None:
-    """Pause the campaign."""
     house.manage(PauseCampaign(context=house.bench.context("staff"), campaign_id=house.campaign_id))

@@ -37,7 +37,6 @@ Stop = Callable[[], bool]
 
 
 def never() -> bool:
-    """Nothing asks the worker to stop."""
     return False
 
 
@@ -49,19 +48,16 @@ class WatchedChannel(FakeChannel):
         self.during: Callable[[], object] | None = None
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """As usual."""
         outcome = super().send(message)
         self._happen()
         return outcome
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """As usual."""
         outcome = super().revoke(removal)
         self._happen()
         return outcome
 
     def answer(self, *outcomes: RemovalOutcome) -> None:
-        """Answer the next sendings so."""
         self._script.extend(outcomes)  # type: ignore[arg-type]  # no kind gets an outcome of another one
 
     def _happen(self) -> None:
@@ -105,7 +101,6 @@ class MessageKind(ABC):
 
     @property
     def steps(self) -> DeliverySteps:
-        """The steps of a worker by the clock of the test."""
         return replace(self._steps, now=lambda: self.now, longest_send=self.longest_send)
 
     @abstractmethod
@@ -121,15 +116,12 @@ class MessageKind(ABC):
         """The state of each message; `waiting` for those that are sent later."""
 
     def count_states(self) -> Counter[str]:
-        """How many messages are in each state."""
         return Counter(self.states())
 
     def passes(self, time: timedelta) -> None:
-        """Let time pass."""
         self.now += time
 
     def asked(self) -> list[OutboundMessage | Removal]:
-        """All that the channel was asked for."""
         return [*self.channel.sent, *self.channel.revoked]
 
     def contents(self) -> list[object]:
@@ -149,16 +141,13 @@ class Invitation(MessageKind):
     attempts_max = Policy().attempts_max
 
     def prepare(self, people: Sequence[str]) -> None:
-        """Reserve uses."""
         code = self.bench.issue(None, bound=False)
         self.ids = [done(self.bench.redeem(code, each)).require_reservation().reservation_id for each in people]
 
     def run(self, should_stop: Stop = never) -> None:
-        """Send those that are due."""
         InvitationBatchSender(self.steps, InlineExecutor(), 1, lambda: self.channel).run(self.ids, "t1", should_stop)
 
     def states(self) -> Iterator[str]:
-        """By the read model."""
         for (state,) in self.bench.rows("SELECT status FROM reservations"):
             yield "waiting" if state in {"live", "unknown"} else state
 
@@ -169,19 +158,16 @@ class HandOut(MessageKind):
     sender = HandOutSender.__name__
 
     def prepare(self, people: Sequence[str]) -> None:
-        """Upload a list."""
         self.rig = HandOutRig(self.bench, self.steps, self.channel, self.now, self.bench.create_campaign())
         self.hand_out_id = self.rig.create()
         self.rig.add(self.hand_out_id, *people)
 
     def run(self, should_stop: Stop = never) -> None:
-        """Send rows that are due."""
         self.rig.now, self.rig.steps = self.now, self.steps
         sender = self.rig.sender()
         replace(sender, slots=1, steps=replace(sender.steps, now=lambda: self.now)).run(should_stop)
 
     def states(self) -> Iterator[str]:
-        """As pages show them."""
         for state, count in self.rig.states(self.hand_out_id).items():
             yield from ["waiting" if state == "queued" else state] * count
 
@@ -193,19 +179,16 @@ class Notice(MessageKind):
     repeats_unknown = False
 
     def prepare(self, people: Sequence[str]) -> None:
-        """Have invitations refused."""
         for each in people:
             reserved = done(self.bench.redeem(self.bench.issue(), each)).require_reservation()
             self.bench.attempt(reserved.reservation_id, TOO_BIG)
         self.rig = AccessRig(self.bench, self.steps, self.channel, self.now)
 
     def run(self, should_stop: Stop = never) -> None:
-        """Send what waits in the outbox."""
         sender = self.rig.postman()
         replace(sender, steps=self.steps).run(should_stop)
 
     def states(self) -> Iterator[str]:
-        """By the outbox."""
         for due_at, outcome in self.bench.rows("SELECT due_at, outcome FROM outbox"):
             yield outcome if due_at is None else "waiting"
 
@@ -216,7 +199,6 @@ class Reminder(Notice):
     repeats_lost_lease = False
 
     def prepare(self, people: Sequence[str]) -> None:
-        """Have invitations unaccepted for long."""
         campaign_id = self.bench.create_campaign(remind_days=REMIND_DAYS)
         rig = ReminderRig(self.bench, self.steps, self.channel, self.now, campaign_id=campaign_id)
         for each in people:
@@ -234,7 +216,6 @@ class WaitingOffer(MessageKind):
     repeats_unknown = repeats_lost_lease = repeats_bytes = False  # a repeat names a later end of the offer
 
     def prepare(self, people: Sequence[str]) -> None:
-        """Offer uses to people who wait."""
         self.rig: WaitingRig = make_waiting_rig(self.bench, self.steps)
         self.rig.channel, self.rig.now = self.channel, self.now
         for each in people:
@@ -243,13 +224,11 @@ class WaitingOffer(MessageKind):
         self.bench.storage.ledger.execute_one(OfferUses(context=self.rig.context(), campaign_id=self.rig.campaign_id))
 
     def run(self, should_stop: Stop = never) -> None:
-        """Send the emails that are due."""
         self.rig.now = self.now
         replace(self.rig.make_sender(), steps=self.steps).run(should_stop)
         assert self.rig.bugs == []
 
     def states(self) -> Iterator[str]:
-        """By the rows of places."""
         for due_at, outcome in self.bench.rows("SELECT due_at, outcome FROM waiting_places"):
             yield outcome if due_at is None else "waiting"
 
@@ -263,14 +242,12 @@ class ThresholdDigest(MessageKind):
     sent = unknown = "over"
 
     def prepare(self, people: Sequence[str]) -> None:
-        """Have people use up codes."""
         self.run()
         for each in people:
             done(self.bench.redeem(self.bench.issue(notify_at=parse_thresholds("100%")), each))
         self.run()
 
     def run(self, should_stop: Stop = never) -> None:
-        """Send the email if it is due."""
         ThresholdDigestSender(
             ThresholdDigestRow(self.bench.storage, timedelta(0), self.lease),
             self.steps,
@@ -280,7 +257,6 @@ class ThresholdDigest(MessageKind):
         ).run(should_stop)
 
     def states(self) -> Iterator[str]:
-        """By the only row."""
         for (due_at,) in self.bench.rows("SELECT due_at FROM threshold_digest"):
             yield "over" if due_at is None else "waiting"
 
@@ -295,14 +271,12 @@ class AccessRemoval(MessageKind):
     sent = "removed"
 
     def prepare(self, people: Sequence[str]) -> None:
-        """Have accesses end."""
         self.rig = AccessRig(self.bench, self.steps, self.channel, self.now)
         for each in people:
             self.rig.grant_access(self.rig.issue(), each)
         self.now += timedelta(days=30, seconds=1)
 
     def run(self, should_stop: Stop = never) -> None:
-        """Remove what is due."""
         self.rig.now = self.now
         replace(self.rig.keeper(), longest_send=self.longest_send, context=self._context).work(should_stop)
 
@@ -311,7 +285,6 @@ class AccessRemoval(MessageKind):
         return self.rig.context()
 
     def states(self) -> Iterator[str]:
-        """By the log."""
         for (reservation_id,) in self.bench.rows("SELECT reservation_id FROM reservations"):
             reservation = self.bench.reader.find_reservation(reservation_id)
             assert reservation is not None

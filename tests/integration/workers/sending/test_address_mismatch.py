@@ -29,13 +29,11 @@ def swap(bench: LedgerBench, column: str = "digest") -> None:
 
 
 def both(bench: LedgerBench) -> tuple[UUID, UUID]:
-    """Reservations of the victim and of mallory."""
     first, second = (done(bench.redeem(bench.issue(2), email)).require_reservation() for email in (VICTIM, MALLORY))
     return first.reservation_id, second.reservation_id
 
 
 def causes(bench: LedgerBench) -> list[tuple[UUID, str, bool]]:
-    """Cases: whose, why, and whether they are open."""
     return bench.rows("SELECT reservation_id, cause, closed_at IS NULL FROM cases ORDER BY opened_at")
 
 
@@ -101,7 +99,6 @@ def test_broken_row_stops_only_its_own_message(bench: LedgerBench, steps: Delive
 
 
 def recipient(bench: LedgerBench, reservation_id: UUID) -> UUID:
-    """The person of a reservation."""
     recipient_id: UUID = bench.rows("SELECT recipient_id FROM reservations WHERE reservation_id = %s", reservation_id)[
         0
     ][0]

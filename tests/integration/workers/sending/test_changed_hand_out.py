@@ -21,7 +21,6 @@ REMINDED_AFTER = timedelta(days=26)
 
 
 def by_recipient(messages: list[OutboundMessage]) -> dict[str, list[OutboundMessage]]:
-    """The messages of each recipient in order."""
     messages_of = defaultdict(list)
     for message in messages:
         messages_of[message.recipient.typed].append(message)

@@ -65,7 +65,6 @@ class SteppedLedger:
 
     @property
     def steps(self) -> DeliverySteps:
-        """The steps of a worker."""
         storage = self.bench.storage
         return DeliverySteps(
             execute=storage.ledger.execute,
@@ -78,7 +77,6 @@ class SteppedLedger:
         )
 
     def reserve(self, email: str = "li@example.com") -> UUID:
-        """Reserve a use of a new code."""
         return done(self.bench.redeem(self.bench.issue(), email)).require_reservation().reservation_id
 
     def claim(self, reservation_id: UUID) -> None:
@@ -120,7 +118,6 @@ class SteppedLedger:
         ).work(lambda: False)
 
     def sent(self) -> set[UUID]:
-        """The reservations that were sent."""
         return {key for (key,) in self.bench.rows("SELECT reservation_id FROM reservations WHERE status = 'sent'")}
 
 
@@ -129,7 +126,6 @@ OpenLedger = Callable[[], AbstractContextManager[SteppedLedger]]
 
 @pytest.fixture
 def open_ledger(database_url: str) -> OpenLedger:
-    """Opens the ledger, as each start of its processes does."""
     clock = SteppedClock(database_url)
 
     @contextmanager

@@ -41,7 +41,6 @@ class WorkerProcess:
         self._capacity = self.connections.capacity
 
     def work(self, ids: Sequence[UUID]) -> None:
-        """One message, all of it."""
         channel = open_channel(self._url, mail_from=MAIL_FROM, timeout_s=60.0, connections=self.connections)
         with ThreadPoolExecutor(CONCURRENCY) as threads:
             InvitationBatchSender(self._steps, threads, CONCURRENCY, lambda: channel, capacity=self._capacity).run(
@@ -65,12 +64,10 @@ def work_until_settled(bench: LedgerBench, steps: DeliverySteps, url: str, ids: 
 
 
 def attempts(bench: LedgerBench) -> set[int]:
-    """Spent attempts of all reservations."""
     return {row[0] for row in bench.rows("SELECT attempts FROM reservations")}
 
 
 def test_all_invitations_are_sent_when_the_server_limits_connections(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """Thirty at once, two processes of sixteen threads, two connections."""
     ids = reserved(bench, 30)
     with MailServer(connections_max=2) as server:
         work_until_settled(bench, steps, server.url, ids)

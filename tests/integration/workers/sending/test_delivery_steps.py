@@ -35,12 +35,10 @@ class ScriptedChannel:
         self.messages: list[OutboundMessage] = []
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Note the email down and answer by the script."""
         self.messages.append(message)
         return self.script.pop(0) if self.script else SENT
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Not used here."""
         raise AssertionError(removal)
 
     def close(self) -> None:
@@ -48,7 +46,6 @@ class ScriptedChannel:
 
 
 def reserved(bench: LedgerBench, email: str = "Li.Wei@example.com") -> UUID:
-    """A reservation on a new code."""
     return done(bench.redeem(bench.issue(), email)).require_reservation().reservation_id
 
 
@@ -59,7 +56,6 @@ def kinds(bench: LedgerBench) -> list[str]:
 
 
 def test_message_goes_to_the_typed_address(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """The vault gives the address as it was typed; Message-ID and link are the delivery's."""
     channel = ScriptedChannel()
     reservation_id = reserved(bench)
 

@@ -29,25 +29,21 @@ class Publisher:
         self.ids: list[UUID] = []
 
     def __call__(self, ids: Sequence[UUID]) -> None:
-        """One message."""
         if self.broken:
             raise OSError("broker away")
         self.ids += ids
 
 
 def at(bench: LedgerBench, seconds: float) -> CommandContext:
-    """The sweep's context some seconds from now."""
     now = bench.storage.recorder.clock.now() + timedelta(seconds=seconds)
     return CommandContext(now=now, actor="sweep")
 
 
 def run(bench: LedgerBench, publish: Publisher, seconds: float) -> SweepResult:
-    """One round, some seconds from now."""
     return sweep(DueRows(bench.storage), bench.storage.ledger.execute, publish, at(bench, seconds), uuid4)
 
 
 def reserved(bench: LedgerBench) -> UUID:
-    """A reservation on a new code."""
     return done(bench.redeem(bench.issue(), "li.wei@example.com")).require_reservation().reservation_id
 
 
@@ -169,7 +165,6 @@ def test_overdue_reservation_is_refunded(bench: LedgerBench) -> None:
 
 
 def test_unknown_is_parked(bench: LedgerBench) -> None:
-    """An unknown past its deadline becomes a case and is due no more."""
     reservation_id = reserved(bench)
     bench.attempt(reservation_id, OutcomeUnknown(server="mx:25", cause="timeout"))
 

@@ -28,7 +28,6 @@ DAY, THRESHOLDS = timedelta(days=1), parse_thresholds("7 days, end")
 
 
 def at(bench: LedgerBench, days: float) -> CommandContext:
-    """The sweep, some days from now."""
     context = bench.context("sweep")
     return replace(context, now=context.now + days * DAY)
 
@@ -44,7 +43,6 @@ def make_reporter(bench: LedgerBench, context: CommandContext) -> EndReporter:
 
 
 def sweep(bench: LedgerBench, context: CommandContext) -> int:
-    """A run of a new process; how many codes and campaigns it reported."""
     before = len(list_reports(bench))
     reporter = make_reporter(bench, context)
     reporter.run()
@@ -52,7 +50,6 @@ def sweep(bench: LedgerBench, context: CommandContext) -> int:
 
 
 def issue(bench: LedgerBench, days: float, *, has_thresholds: bool = True) -> UUID:
-    """A code whose end is some days ahead."""
     command = registry.issue(
         bench, expires_at=at(bench, days).now, notify_at=THRESHOLDS if has_thresholds else None
     ).command
@@ -61,7 +58,6 @@ def issue(bench: LedgerBench, days: float, *, has_thresholds: bool = True) -> UU
 
 
 def list_reports(bench: LedgerBench) -> list[tuple[str, str]]:
-    """The events that report thresholds, in the order of the log."""
     rows = bench.rows("SELECT topic, state FROM ledger_events ORDER BY notification_id")
     events = [decode(topic, bytes(state)) for topic, state in rows]
     kinds = {CodeThresholdReached: "code", CampaignThresholdReached: "campaign"}
@@ -73,7 +69,6 @@ def list_reports(bench: LedgerBench) -> list[tuple[str, str]]:
 
 
 def test_sweep_reports_ends_of_codes_and_campaigns_once(bench: LedgerBench) -> None:
-    """Codes without thresholds, or with a far end, are not found."""
     issue(bench, 8)
     issue(bench, 8, has_thresholds=False)
     issue(bench, 30)
@@ -98,7 +93,6 @@ def test_sweep_reports_ends_of_codes_and_campaigns_once(bench: LedgerBench) -> N
 
 
 def test_sweep_that_finds_many_continues_with_the_next(bench: LedgerBench) -> None:
-    """Those that are due longest come first."""
     for _ in range(ENDS_MAX + 1):
         issue(bench, 8)
 
@@ -164,7 +158,6 @@ def test_row_that_a_former_version_left_is_not_found(bench: LedgerBench) -> None
 
 
 def test_run_that_should_stop_reports_nothing(bench: LedgerBench) -> None:
-    """The next one does."""
     issue(bench, 8)
     reporter = make_reporter(bench, at(bench, 2))
     reporter.run(lambda: True)
@@ -175,7 +168,6 @@ def test_run_that_should_stop_reports_nothing(bench: LedgerBench) -> None:
 
 
 def test_moved_end_is_found_at_its_new_time(bench: LedgerBench) -> None:
-    """The row follows from the terms, with every change."""
     code_id = issue(bench, 8)
     assert sweep(bench, at(bench, 2)) == 1
     bench.run(ChangeTerms(context=at(bench, 3), code_id=code_id, changes={"expires_at": at(bench, 20).now}))

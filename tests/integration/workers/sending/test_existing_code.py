@@ -19,7 +19,6 @@ from tests.support.ledger.ledger_bench import assert_no_drift
 
 
 def hand_out(house: HandOutRig, hand_out_id: UUID, code_id: UUID, address: str) -> object:
-    """Hand a code out that exists; the result."""
     row = ListRow(EmailAddress.parse(address), "en", {})
     place = HandOutPlace(hand_out_id, HandOutLists(house.bench.storage, uuid4, uuid4).store_recipient(row))
     return house.bench.run(

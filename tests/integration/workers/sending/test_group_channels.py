@@ -53,7 +53,6 @@ class GroupRig:
         self.cooldowns = Cooldowns()
 
     def reserved(self, count: int, group: str | None = GROUP) -> list[UUID]:
-        """Reservations on one open code of a group."""
         text, code_id, vault = generate_code(self.bench.random_source), uuid4(), self.bench.storage.vault
         code = vault.draft_code(text, code_id)
         context = self.bench.context("operator")
@@ -72,8 +71,6 @@ class GroupRig:
         ]
 
     def work(self, ids: Sequence[UUID], slots: int = CONCURRENCY) -> None:
-        """One message, all of it."""
-
         def channel() -> Channel:
             return GroupRoutingChannel(self.post, self.own.for_group)
 
@@ -101,7 +98,6 @@ class GroupRig:
         return [one for one in messages if one["type"] != "invite.requested"]
 
     def channels(self) -> list[str]:
-        """Which channels attempts were made by."""
         rows = self.bench.rows(
             "SELECT DISTINCT event_fields(state)->>'channel' FROM ledger_events WHERE topic = 'InviteAttempted:1'"
         )
@@ -110,19 +106,16 @@ class GroupRig:
 
 @pytest.fixture
 def system() -> Iterator[WebhookReceiver]:
-    """The group's external system."""
     with WebhookReceiver() as server:
         yield server
 
 
 @pytest.fixture
 def house(bench: LedgerBench, steps: DeliverySteps, system: WebhookReceiver) -> GroupRig:
-    """A ledger and that system."""
     return GroupRig(bench, steps, system)
 
 
 def test_group_is_posted_to_and_all_else_is_mailed(house: GroupRig) -> None:
-    """Each by its own way, and the history says by which."""
     posted, mailed = house.reserved(3), house.reserved(3, None) + house.reserved(1, "sales")
 
     house.work([*posted, *mailed])
@@ -135,7 +128,6 @@ def test_group_is_posted_to_and_all_else_is_mailed(house: GroupRig) -> None:
 
 
 def test_full_team_waits_and_is_asked_again(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No attempt is spent, the use stays reserved, and the same message goes out when it said."""
     house.system.then(ScriptedReply.says(200, status="later", retry_after_s=3600, reason="team_full"))
     (reservation_id,) = house.reserved(1)
 
@@ -152,7 +144,6 @@ def test_full_team_waits_and_is_asked_again(house: GroupRig, monkeypatch: pytest
 
 
 def test_refused_address_refunds_the_use(house: GroupRig) -> None:
-    """As by mail."""
     house.system.then(ScriptedReply.says(422, status="refused", about="address", reason="no li.wei@example.com"))
     (reservation_id,) = house.reserved(1)
     house.work([reservation_id])

@@ -30,27 +30,23 @@ runtime.close()
 
 
 def start_worker(bench: LedgerBench, mail_server: MailServer, folder: Path) -> "subprocess.Popen[bytes]":
-    """Start a process that sends hand-outs as the task does."""
     variables = environment(settings_for(bench.database_url), folder, NO_STREAM)
     variables |= {"LEDGER_SMTP_URL": mail_server.url, "PATH": os.environ["PATH"]}
     return subprocess.Popen([sys.executable, "-c", WORKER], env=variables, cwd=Path.cwd())
 
 
 def kill(process: "subprocess.Popen[bytes]") -> None:
-    """End a process without a chance to do anything."""
     process.send_signal(signal.SIGKILL)
     process.wait()
 
 
 def end_leases(bench: LedgerBench) -> None:
-    """Let the time of every lease pass."""
     bench.rows("UPDATE hand_out_recipients SET due_at = now() WHERE due_at > now() RETURNING code_id")
 
 
 def test_recipients_get_one_code_though_workers_are_killed(
     bench: LedgerBench, mail_server: MailServer, tmp_path: Path
 ) -> None:
-    """A worker that dies between an email and its record repeats that email: same Message-ID, same code."""
     campaign_id = bench.create_hand_out(PEOPLE)
     for count in KILLS:
         worker = start_worker(bench, mail_server, tmp_path)

@@ -69,7 +69,6 @@ def send_while_time_passes(house: HandOutRig) -> None:
 
 
 def recipients(house: HandOutRig) -> list[str]:
-    """The names before the at sign, in the order of sending."""
     return [message.recipient.typed.partition("@")[0] for message in house.channel.sent]
 
 
@@ -157,7 +156,6 @@ def test_quiet_hours_hold_for_the_next_attempt_of_a_reminder(house: HandOutRig) 
 
 
 def test_quiet_campaign_takes_no_place_of_due_reminders(house: HandOutRig) -> None:
-    """However many of its own are waiting."""
     house.change(remind_days=5, quiet_hours="22:00-08:00 UTC")
     house.add(house.create(expires_at=house.now + timedelta(days=30)), *people(5))
     house.campaign_id = house.bench.create_campaign(remind_days=5)
@@ -227,7 +225,6 @@ def test_hand_outs_take_turns(house: HandOutRig) -> None:
 
 @pytest.mark.parametrize("per_minute", [None, 60])
 def test_short_list_waits_for_one_batch_of_a_long_one(house: HandOutRig, per_minute: int | None) -> None:
-    """The long one began before, and continues afterwards."""
     house.add(house.create(), *(f"long{nth}@example.com" for nth in range(20)))
     house.passes(seconds=10)
     house.add(house.create(per_minute), *(f"short{nth}@example.com" for nth in range(2)))
@@ -289,7 +286,6 @@ def test_resend_is_sent_though_its_process_ends_after_the_commit(house: HandOutR
 
 
 def test_migration_makes_emails_due_that_were_lost(house: HandOutRig) -> None:
-    """One that was sent stays as it is."""
     hand_out_id = house.create()
     house.add(hand_out_id, "li@example.com", "wang@example.com")
     house.send()
@@ -307,7 +303,6 @@ def test_migration_makes_emails_due_that_were_lost(house: HandOutRig) -> None:
 
 
 def test_reminder_is_sent_though_its_worker_ends_after_the_commit(house: HandOutRig) -> None:
-    """No other worker requests it a second time."""
     hand_out_id = house.create(expires_at=house.now + timedelta(days=30))
     house.change(remind_days=5)
     house.add(hand_out_id, *people(3))

@@ -15,13 +15,11 @@ WINDOW = timedelta(seconds=60)
 
 
 def most_in_window(times: list[datetime]) -> int:
-    """The most of these times that are in 60 s."""
     return max(sum(first <= each < first + WINDOW for each in times) for first in times)
 
 
 @pytest.mark.parametrize("per_minute", [5, 60])
 def test_no_minute_has_more_emails_than_the_rate(house: HandOutRig, per_minute: int) -> None:
-    """Three workers that look at random times, some of which end and leave their rows to others."""
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - to repeat a failure
     rng = random.Random(seed)
@@ -40,7 +38,6 @@ def test_no_minute_has_more_emails_than_the_rate(house: HandOutRig, per_minute: 
 
 
 def test_workers_that_claim_at_the_same_time_keep_the_rate_together(house: HandOutRig) -> None:
-    """Four threads claim from one queue each."""
     house.add(house.create(per_minute=12), *people(60))
     queues, claimed_at = [house.sender().queue for _ in range(4)], list[datetime]()
     with ThreadPoolExecutor(len(queues)) as pool:

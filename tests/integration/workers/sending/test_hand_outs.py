@@ -72,7 +72,6 @@ def test_recipients_get_one_code_wherever_a_worker_ends(house: HandOutRig, crash
 
 
 def test_two_workers_share_a_hand_out(house: HandOutRig) -> None:
-    """What one has leased, the other does not take."""
     hand_out_id = house.create()
     house.add(hand_out_id, *people())
     first, second = house.sender(), house.sender()
@@ -327,7 +326,6 @@ def test_erased_recipient_leaves_the_list(house: HandOutRig) -> None:
 
 @pytest.mark.parametrize(("language", "words"), [("en", "Here is your redeem code"), ("zh", "这是您的")])
 def test_email_has_the_code_and_a_link_that_fills_the_form(house: HandOutRig, language: Language, words: str) -> None:
-    """In the language of the line."""
     hand_out_id = house.create(group="team")
     house.add(hand_out_id, "li@example.com", language=language)
     house.send()
@@ -457,7 +455,6 @@ def test_end_of_a_code_follows_its_hand_out(house: HandOutRig) -> None:
 
 
 def test_end_of_a_code_follows_its_campaign_if_the_hand_out_names_none(house: HandOutRig) -> None:
-    """A hand-out with days has its own."""
     house.change(valid_for_days=7)
     for nth, days in enumerate((None, 3)):
         house.add(house.create(valid_for_days=days), f"person{nth}@example.com")

@@ -38,13 +38,11 @@ class Post:
         self.sent: list[UUID] = []
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Accept."""
         self.look(message)
         self.sent.append(message.reservation_id)
         return Accepted(server="mx:25", reply_code=250)
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Not used here."""
         raise AssertionError(removal)
 
     def close(self) -> None:
@@ -62,7 +60,6 @@ class Commits:
         self._fails_until = fails_until
 
     def __call__(self, commands: Sequence[Command]) -> Sequence[CommandResult | Exception]:
-        """One call."""
         self.calls.append(commands)
         if self._fails_from <= len(self.calls) < self._fails_until:
             raise StorageUnavailableError("away")
@@ -70,7 +67,6 @@ class Commits:
 
 
 def reserved(bench: LedgerBench, count: int) -> list[UUID]:
-    """Reservations on one open code."""
     code = bench.issue(None, bound=False)
     commands = [bench.reserve(code, f"p{number}@example.com") for number in range(count)]
     return [done(result).require_reservation().reservation_id for result in bench.storage.ledger.execute(commands)]
@@ -79,13 +75,11 @@ def reserved(bench: LedgerBench, count: int) -> list[UUID]:
 def work(
     steps: DeliverySteps, post: Post, ids: Sequence[UUID], should_stop: Callable[[], bool] = lambda: False
 ) -> None:
-    """One message, all of it."""
     with ThreadPoolExecutor(CONCURRENCY) as threads:
         InvitationBatchSender(steps, threads, CONCURRENCY, lambda: post).run(ids, "t1", should_stop)
 
 
 def statuses(bench: LedgerBench) -> dict[str, int]:
-    """How many reservations there are of each status."""
     return dict(bench.rows("SELECT status, count(*) FROM reservations GROUP BY 1"))
 
 
@@ -112,7 +106,6 @@ def test_sent_invitations_are_freed_without_the_garbage_collector(bench: LedgerB
 
 
 def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """While every hand holds an email, no further reservation is leased."""
     holding = threading.Barrier(CONCURRENCY + 1)
     go_on = threading.Event()
 
@@ -134,7 +127,6 @@ def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: Deli
 
 
 def test_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: LedgerBench, steps: DeliverySteps) -> None:
-    """One email that takes long holds up one hand, not the message."""
     ids = reserved(bench, 12)
     all_others = threading.Event()
 
@@ -187,7 +179,6 @@ def test_outcomes_outlast_a_restart_of_the_database(bench: LedgerBench, steps: D
 
 
 def test_wait_for_any_returns_finished_and_pending_futures() -> None:
-    """One sending that has finished is enough; another that finishes at once comes with it."""
     first, second, third = (Future[Outcome]() for _ in range(3))
     first.set_result(Accepted(server="mx:25"))
     finished, in_progress = wait_for_any({first, second, third})

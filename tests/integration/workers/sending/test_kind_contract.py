@@ -33,19 +33,16 @@ class WorkerEndedError(BaseException):
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
 def kind(request: pytest.FixtureRequest, bench: LedgerBench, steps: DeliverySteps) -> MessageKind:
-    """A kind of which one message is due."""
     made: MessageKind = request.param(bench, steps)
     made.prepare(PEOPLE[:1])
     return made
 
 
 def end_worker() -> None:
-    """End like a process that is killed."""
     raise WorkerEndedError
 
 
 def run_after_waits(kind: MessageKind, count: int = 3) -> None:
-    """Run workers after the waits of that many failures."""
     for _ in range(count):
         kind.passes(kind.wait)
         kind.run()
@@ -199,7 +196,6 @@ def test_failure_that_comes_after_the_lease_is_dropped(kind: MessageKind, stale:
 
 
 def read_all_rows(bench: LedgerBench) -> bytes:
-    """Every row of the database as text."""
     with psycopg.connect(bench.database_url) as conn:
         tables = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         statements = [sql.SQL("SELECT t::text FROM {} t").format(sql.Identifier(table)) for (table,) in tables]
@@ -207,7 +203,6 @@ def read_all_rows(bench: LedgerBench) -> bytes:
 
 
 def test_no_address_is_stored_in_clear(kind: MessageKind) -> None:
-    """Neither while the message waits, nor while it is sent, nor afterwards."""
     rows = [read_all_rows(kind.bench)]
     kind.channel.during = lambda: rows.append(read_all_rows(kind.bench))
     kind.run()

@@ -36,7 +36,6 @@ def read_file(message: OutboundMessage) -> list[list[str]]:
 
 
 def find_person(house: HandOutRig, hand_out_id: UUID) -> Person:
-    """The only recipient of a hand-out."""
     reader = HandOutReader(house.bench.storage)
     details = reader.find_hand_out(hand_out_id)
     assert details is not None
@@ -48,7 +47,6 @@ def find_person(house: HandOutRig, hand_out_id: UUID) -> Person:
 
 
 def test_recipient_with_several_codes_gets_one_email_with_all_of_them(house: HandOutRig) -> None:
-    """A file lists them, each with its link and its end."""
     hand_out_id = house.create(valid_for_days=7)
     house.add(hand_out_id, "shop@example.com", codes=CODES)
     house.send()
@@ -68,7 +66,6 @@ def test_recipient_with_several_codes_gets_one_email_with_all_of_them(house: Han
 
 @pytest.mark.parametrize("crash_at", ["before IssueCode", "after IssueCode", "before RecordHandOutMail"])
 def test_worker_that_ends_leaves_a_line_with_as_many_codes(house: HandOutRig, crash_at: str) -> None:
-    """Another worker issues what is missing, and sends the same codes."""
     hand_out_id = house.create()
     house.add(hand_out_id, "shop@example.com", codes=CODES)
     house.crash_at = crash_at
@@ -140,7 +137,6 @@ def test_line_without_one_of_its_codes_waits_for_it(house: HandOutRig) -> None:
 
 
 def test_line_is_redeemed_with_its_last_code(house: HandOutRig) -> None:
-    """Until then it waits, and says how many are redeemed."""
     hand_out_id = house.create()
     house.add(hand_out_id, "shop@example.com", codes=2)
     house.send()
@@ -195,7 +191,6 @@ def test_codes_that_were_revoked_are_not_sent_again(house: HandOutRig) -> None:
 
 
 def test_rows_are_leased_up_to_a_number_of_codes(house: HandOutRig) -> None:
-    """The last row may have more; further ones follow at once."""
     hand_out_id = house.create()
     house.add(hand_out_id, "a@example.com", "b@example.com", "c@example.com", codes=600)
 

@@ -21,7 +21,6 @@ LI, WANG, WU = (f"{name}@example.com" for name in ("li", "wang", "wu"))
 
 
 def begin(house: HandOutRig, hand_out_id: UUID, codes: dict[str, UUID]) -> tuple[HandOutLists, Upload]:
-    """Upload a list without ending it."""
     lists = HandOutLists(house.bench.storage, uuid4, uuid4)
     upload = lists.begin(hand_out_id, house.campaign_id, house.now)
     lists.add(upload, [ListRow(EmailAddress.parse(email), "en", {}) for email in codes], house.now, [*codes.values()])
@@ -29,13 +28,11 @@ def begin(house: HandOutRig, hand_out_id: UUID, codes: dict[str, UUID]) -> tuple
 
 
 def sent_codes(house: HandOutRig) -> set[tuple[str, str]]:
-    """Which address was sent which code."""
     return {(message.recipient.typed, str(message.code)) for message in house.channel.sent}
 
 
 @pytest.mark.parametrize("crash", ["", "before HandOutCode", "after HandOutCode", *AROUND_RECORD])
 def test_named_codes_are_sent_to_their_recipients_alone(house: HandOutRig, crash: str) -> None:
-    """A repeat of the list adds no one, and no code is issued for it."""
     hand_out_id = house.create(existing_codes=True)
     codes = dict(zip((LI, WANG), [house.issue_in_campaign() for _ in range(2)], strict=True))
     named = {email: code_id for email, (code_id, _) in codes.items()}
@@ -106,7 +103,6 @@ class StalledQueue(HandOutQueue):
         self._rows = rows
 
     def take(self, now: datetime, most: int) -> list[DueRow]:
-        """Return those rows once."""
         del now, most
         rows, self._rows = self._rows, ()
         return list(rows)

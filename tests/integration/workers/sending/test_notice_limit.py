@@ -44,7 +44,6 @@ def test_notices_are_not_deferred_where_limits_are_off(bench: LedgerBench, steps
 def _sent(
     bench: LedgerBench, steps: DeliverySteps, channel: ScriptedChannel, hourly_max: int | None = HOURLY_MAX
 ) -> int:
-    """Emails sent in all, after runs until nothing is due."""
     while NoticeSender(
         OutboxRows(bench.storage), bench.reader.find_reservation, steps, channel, hourly_max=hourly_max
     ).run():

@@ -28,14 +28,12 @@ BUSY = Rejected(server="mx:25", reason="temporary", final=False, reply_code=451)
 
 
 def redeemed(bench: LedgerBench, language: Language = "en") -> tuple[str, UUID]:
-    """A new code, and its reservation for the old address."""
     code = bench.issue()
     command = replace(bench.reserve(code, OLD), language=language)
     return code, done(bench.run(command)).require_reservation().reservation_id
 
 
 def correction(bench: LedgerBench, code: str, reservation_id: UUID, actor: ActorKind) -> CorrectRecipient:
-    """The command of a person who holds the token, or of staff."""
     vault = bench.storage.vault
     return CorrectRecipient(
         context=bench.context(actor),

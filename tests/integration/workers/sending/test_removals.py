@@ -30,7 +30,6 @@ from workers.sending.delivery_steps import DeliverySteps
 
 @pytest.fixture
 def house(bench: LedgerBench, steps: DeliverySteps) -> AccessRig:
-    """A ledger with a code-giver, a cleaner and a postman."""
     return AccessRig(bench, steps, FakeChannel(), bench.storage.recorder.clock.now())
 
 
@@ -60,7 +59,6 @@ def test_no_reminder_is_sent_after_an_opt_out(house: AccessRig) -> None:
 
 
 def test_access_is_announced_ended_and_removed(house: AccessRig) -> None:
-    """One email for each mark, with a separate Message-ID; the farewell goes with the removal."""
     reservation_id = house.grant_access(house.issue())
     start = house.now
     for days in (23, 23, 27, 29):
@@ -125,7 +123,6 @@ class OneGroupAway(FakeChannel):
     """The system of the group red cannot be reached. Removals come in the order of random ids."""
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Note it, and fail for that group."""
         accepted = super().revoke(removal)
         if removal.group != "red":
             return accepted
@@ -155,7 +152,6 @@ class DyingChannel(FakeChannel):
     """A channel during whose requests the worker ends."""
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Note the request; there is no answer."""
         super().revoke(removal)
         raise SystemExit
 
@@ -301,7 +297,6 @@ def test_person_whose_access_was_moved_at_their_request_gets_one_notice(house: A
 
 
 def test_call_of_the_incident_moves_too(house: AccessRig) -> None:
-    """By hand, with is_rebind=True; the group has to be named."""
     code = house.issue()
     house.grant_access(code)
     settings = SimpleNamespace(default_language="zh")

@@ -22,7 +22,6 @@ LATER = Rejected(server="mx", reason="temporary", final=False)
 
 @pytest.fixture
 def house(bench: LedgerBench, steps: DeliverySteps) -> WaitingRig:
-    """A campaign with one use, which a person has."""
     return make_waiting_rig(bench, steps)
 
 

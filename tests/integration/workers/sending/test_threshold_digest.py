@@ -39,7 +39,6 @@ class DigestRig:
     language: Language = "en"
 
     def __post_init__(self) -> None:
-        """Begin now."""
         self.now = self.bench.storage.recorder.clock.now()
         self.campaign = self.bench.create_campaign(name="Autumn <1>", max_uses=9, notify_at=parse_thresholds("8 left"))
         self.sweep()
@@ -58,7 +57,6 @@ class DigestRig:
         return len(self.channel.sent)
 
     def cross(self, count: int = 1) -> list[UUID]:
-        """Use up codes; their ids."""
         ids = []
         for number in range(count):
             code = self.bench.issue(notify_at=parse_thresholds("100%"))
@@ -66,13 +64,11 @@ class DigestRig:
         return ids
 
     def lines(self, number: int = -1) -> list[str]:
-        """What an email lists."""
         return self.channel.sent[number].listed.splitlines()
 
 
 @pytest.fixture
 def rig(bench: LedgerBench, steps: DeliverySteps) -> DigestRig:
-    """A ledger."""
     return DigestRig(bench, steps)
 
 
@@ -209,7 +205,6 @@ class DyingChannel(FakeChannel):
     """The worker ends while it sends."""
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Note the email and end."""
         super().send(message)
         raise RuntimeError("the worker ended")
 

@@ -47,21 +47,17 @@ class WaitingRig:
     bugs: list[Exception] = field(default_factory=list)
 
     def context(self, actor: ActorKind = "sweep") -> CommandContext:
-        """Who and when."""
         return CommandContext(now=self.now, actor=actor)
 
     def wait(self, name: str, code: str | None = None) -> None:
-        """A person joins."""
         redeem = replace(self.bench.reserve(code or self.code, f"{name}@example.com"), context=self.context("person"))
         result = self.bench.storage.ledger.execute_one(JoinWaitingList(redeem=redeem))
         assert isinstance(result, WaitingResult), result
 
     def allow(self, uses: int) -> None:
-        """Staff raise the limit."""
         self.change({"max_uses": uses})
 
     def change(self, changes: Mapping[str, object]) -> None:
-        """Staff change terms."""
         change = ChangeCampaignTerms(context=self.context("staff"), campaign_id=self.campaign_id, changes=changes)
         assert isinstance(self.bench.storage.ledger.execute_one(change), CampaignResult)
 
@@ -75,7 +71,6 @@ class WaitingRig:
             self.change(change)
 
     def go_on(self, change: Mapping[str, int]) -> None:
-        """It gives uses again."""
         if "paused" in change:
             self.manage(ResumeCampaign(context=self.context("staff"), campaign_id=self.campaign_id))
         elif "starts_at" in change:
@@ -84,18 +79,15 @@ class WaitingRig:
             self.allow(2)
 
     def manage(self, command: PauseCampaign | ResumeCampaign) -> None:
-        """Staff pause or resume the campaign."""
         assert isinstance(self.bench.storage.ledger.execute_one(command), CampaignResult)
 
     @property
     def campaign(self) -> Campaign:
-        """The campaign now."""
         campaign = CampaignReader(self.bench.storage).find_campaign_state(self.campaign_id)
         assert campaign is not None
         return campaign
 
     def make_sender(self) -> WaitingOfferSender:
-        """What offers and sends; a bug goes to `bugs`."""
         storage = self.bench.storage
         return WaitingOfferSender(
             WaitingRows(storage, LEASE_S),
@@ -117,14 +109,12 @@ class WaitingRig:
         return [message.recipient.typed.partition("@")[0] for message in self.channel.sent]
 
     def leave(self, place_id: UUID) -> None:
-        """A person gives up a place."""
         leave = LeaveWaitingList(
             context=self.context("person"), campaign_id=self.campaign_id, place_id=place_id, cause="left"
         )
         self.bench.storage.ledger.execute_one(leave)
 
     def make_intake(self) -> ReportIntake:
-        """What takes reports about emails in."""
         storage = self.bench.storage
         return ReportIntake(
             secret=b"secret",
@@ -141,7 +131,6 @@ class WaitingRig:
         return None if row is None else code_from_named_row(row)
 
     def outcomes(self) -> list[str | None]:
-        """What became of the emails of offers."""
         query = "SELECT outcome FROM waiting_places WHERE offered_at IS NOT NULL ORDER BY joined_at"
         return [row[0] for row in self.bench.rows(query)]
 

@@ -26,13 +26,11 @@ from workers.webhooks.deliverer import ENDPOINTS_AT_ONCE
 
 @pytest.fixture
 def hooks(bench: LedgerBench) -> WebhookBench:
-    """A ledger."""
     return WebhookBench(bench)
 
 
 @pytest.fixture
 def server() -> Iterator[WebhookReceiver]:
-    """An endpoint with a subscription."""
     with WebhookReceiver() as receiver:
         yield receiver
 

@@ -31,7 +31,6 @@ OLDER = secret_text(b"o" * 32)
 
 @pytest.fixture
 def system() -> Iterator[WebhookReceiver]:
-    """The operator's system."""
     with WebhookReceiver() as server:
         yield server
 
@@ -43,7 +42,6 @@ def send(
     timeout_s: float = HOOK_TIMEOUT_S,
     secrets: tuple[str, ...] = (SECRET,),
 ) -> Outcome:
-    """Post one invitation, now."""
     return webhook_to(system.url, timeout_s, secrets).send(message)
 
 
@@ -53,7 +51,6 @@ def origin(system: WebhookReceiver) -> str:
 
 
 def test_package_of_the_standard_verifies_the_invitation(system: WebhookReceiver) -> None:
-    """Id, time and signature are in order; the body says whom to invite, to what, and where to report."""
     assert isinstance(send(system, replace(MESSAGE, delivery=2)), Accepted)
 
     (request,) = system.received
@@ -207,7 +204,6 @@ def test_while_a_secret_is_replaced_both_verify(system: WebhookReceiver) -> None
     ids=["204", "empty", "blank", "sent", "no-status"],
 )
 def test_success_means_sent(system: WebhookReceiver, reply: ScriptedReply) -> None:
-    """Without a word, or by its word."""
     system.then(reply)
 
     assert send(system) == Accepted(server=origin(system), reply_code=reply.status)
@@ -299,7 +295,6 @@ def test_answer_that_does_not_say_is_unknown(system: WebhookReceiver, reply: Scr
 
 
 def test_no_answer_in_time_is_an_unknown_outcome_however_slowly_it_arrives(system: WebhookReceiver) -> None:
-    """The time is that of the whole message."""
     system.then(ScriptedReply(first=system.hang), ScriptedReply(raw=b"HTTP/1.1 200 OK\r\n" * 50, trickle=0.05))
     begun = datetime.now(UTC)
 
@@ -309,7 +304,6 @@ def test_no_answer_in_time_is_an_unknown_outcome_however_slowly_it_arrives(syste
 
 
 def test_system_that_can_not_be_reached_got_nothing() -> None:
-    """The connection is refused: definitely not sent, and retried."""
     with WebhookReceiver() as gone:
         pass
 
@@ -317,7 +311,6 @@ def test_system_that_can_not_be_reached_got_nothing() -> None:
 
 
 def ending(system: WebhookReceiver) -> RemovalOutcome:
-    """Ask for an access to be removed, now."""
     removal = Removal(
         reservation_id=MESSAGE.reservation_id,
         cause="moved",

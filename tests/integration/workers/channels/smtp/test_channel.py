@@ -144,7 +144,6 @@ def test_no_valid_reply_once_the_content_leaves_is_uncertain(
 
 @pytest.mark.parametrize("takes", [True, False])
 def test_lost_replies_look_alike_whether_or_not_the_message_was_accepted(mail_server: MailServer, takes: bool) -> None:
-    """A server that accepted the message and one that did not look the same: both outcomes are unknown."""
     mail_server.at("dot", Disconnect(takes=takes))
     outcome = _send(mail_server)
 
@@ -155,7 +154,6 @@ def test_lost_replies_look_alike_whether_or_not_the_message_was_accepted(mail_se
 @pytest.mark.parametrize("stage", [stage for stage in get_args(Stage) if stage not in {"starttls", "auth", "rset"}])
 @pytest.mark.parametrize("behavior", [Trickle(every_s=0.05), Stall()], ids=["trickle", "stall"])
 def test_send_ends_in_time(mail_server: MailServer, stage: Stage, behavior: Behavior) -> None:
-    """A server that says nothing, or an octet now and then, can't hold a sender beyond its time."""
     mail_server.at(stage, behavior)
     begun = time.monotonic()
     _send(mail_server, timeout_s=SHORT_S)
@@ -181,7 +179,6 @@ def test_no_content_leaves_without_time_for_its_answer(mail_server: MailServer) 
 
 
 def test_slow_server_is_waited_for(mail_server: MailServer) -> None:
-    """Slowness within the time changes nothing."""
     for stage in (*BEFORE_CONTENT, *FROM_CONTENT):
         mail_server.at(stage, DelayedReply(0.02))
 
@@ -189,7 +186,6 @@ def test_slow_server_is_waited_for(mail_server: MailServer) -> None:
 
 
 def test_server_that_is_not_there_is_unreachable() -> None:
-    """A refused connection is a retryable rejection."""
     server = MailServer()
     server.stop()
 
@@ -213,7 +209,6 @@ def test_unsolicited_reply_never_counts_as_the_next_one(mail_server: MailServer,
 
 
 def test_refusals_of_one_recipient_leave_the_next_alone(mail_server: MailServer) -> None:
-    """After a refused recipient the same connection carries the next email."""
     mail_server.at("rcpt", ReplyWith(550, "no such user"), recipient="nobody@example.com")
     with channel_to(mail_server.url) as channel:
         refused = channel.send(message_to("nobody@example.com"))

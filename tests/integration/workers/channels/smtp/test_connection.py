@@ -49,7 +49,6 @@ def _reason(outcome: Outcome) -> tuple[str, bool]:
 
 @pytest.fixture
 def certificate(trusted: CA) -> LeafCert:
-    """A good certificate for the address of the tests' servers."""
     return trusted.issue_cert("127.0.0.1")
 
 
@@ -66,7 +65,6 @@ def test_message_and_login_are_sent_encrypted(security: Security, certificate: L
 @pytest.mark.parametrize("security", PRIVATE)
 @pytest.mark.parametrize("wrong", ["other-name", "unknown-authority"])
 def test_wrong_certificate_is_refused_before_any_command(security: Security, wrong: str, trusted: CA) -> None:
-    """A certificate for another name or from an unknown authority gets neither login nor email."""
     wrong_certificate = trusted.issue_cert("mail.test") if wrong == "other-name" else CA().issue_cert("127.0.0.1")
     with MailServer(security, certificate=wrong_certificate, login=LOGIN) as server:
         outcome = _send_once(server.url)
@@ -79,7 +77,6 @@ def test_wrong_certificate_is_refused_before_any_command(security: Security, wro
 
 @pytest.mark.parametrize("behavior", [ReplyWith(454, "no TLS now"), ReplyWith(502, "what")], ids=["later", "never"])
 def test_starttls_never_falls_back_to_clear(behavior: Behavior, certificate: LeafCert) -> None:
-    """A server that refuses STARTTLS gets no email."""
     with MailServer("smtp+starttls", certificate=certificate) as server:
         server.at("starttls", behavior)
         outcome = _send_once(server.url)
@@ -155,7 +152,6 @@ def test_login_that_the_server_does_not_offer_is_refused(mail_server: MailServer
 
 
 def test_each_address_of_a_name_is_attempted(mail_server: MailServer) -> None:
-    """The name may have an IPv6 address where no server listens; the next address is tried."""
     assert isinstance(_send_once(f"smtp://localhost:{mail_server.port}"), Accepted)
 
 

@@ -38,7 +38,6 @@ class PoolProcess:
         )
 
     def send(self, number: int) -> Outcome:
-        """Send one letter."""
         channel = SmtpChannel(
             self.address,
             sender=MailFrom.parse(MAIL_FROM),
@@ -48,14 +47,12 @@ class PoolProcess:
         return channel.send(message_to(f"p{number}@example.com"))
 
     def send_all(self, count: int) -> list[Outcome]:
-        """Send emails, as many at a time as there are threads."""
         with ThreadPoolExecutor(THREADS) as threads:
             return list(threads.map(self.send, range(count)))
 
 
 @contextmanager
 def process(server: MailServer, timeout_s: float = 60.0, url: str = "") -> Iterator[PoolProcess]:
-    """One whose connections end with it."""
     pool_process = PoolProcess(server, timeout_s, url)
     try:
         yield pool_process

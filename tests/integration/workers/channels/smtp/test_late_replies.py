@@ -60,7 +60,6 @@ def _rig(url: str, driver: str, connections_max: int = 4, allowed_s: float = ALL
 
 @pytest.fixture(params=["loop", "thread"])
 def driver(request: pytest.FixtureRequest) -> str:
-    """Both ways in which a dialogue is driven."""
     return str(request.param)
 
 

@@ -18,7 +18,6 @@ SECRET = b"secret"
 
 
 def send(message: OutboundMessage, tokens: MailTokens | None, *, dsn: bool = True) -> tuple[ReceivedMessage, list[str]]:
-    """Send one message; what the server got, and the lines of its envelope."""
     with MailServer() as server:
         server.dsn = dsn
         channel = open_channel(server.url, mail_from=MAIL_FROM, timeout_s=60.0, tokens=tokens)
@@ -28,7 +27,6 @@ def send(message: OutboundMessage, tokens: MailTokens | None, *, dsn: bool = Tru
 
 
 def tokens_for(address: str | None = "bounces@ledger.example", provider: MailProvider | None = None) -> MailTokens:
-    """How messages name themselves."""
     tokens = MailTokens.parse(SECRET, address, provider)
     assert tokens is not None
     return tokens

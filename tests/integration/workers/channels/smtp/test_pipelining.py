@@ -28,7 +28,6 @@ def _open_looped(url: str) -> Channel:
 
 @pytest.fixture(params=[_open_waiting, _open_looped])
 def open_to(request: pytest.FixtureRequest) -> Callable[[str], Channel]:
-    """Each driver of a dialogue."""
     driver: Callable[[str], Channel] = request.param
     return driver
 
