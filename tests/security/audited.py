@@ -1,6 +1,7 @@
 """A valid request for each route that changes something or reveals private data, to see whether it leaves a line."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -219,83 +220,127 @@ class AuditedApp:
         return self.role_clients.by_session("admin", "GET", path)
 
 
-Make = Callable[[AuditedApp], tuple[str, dict[str, Any]]]
+Ids = str | tuple[str, ...]
+Thing = Callable[[AuditedApp], Ids]
+"""Makes what a request is about; its ids, in the order of the path."""
+Make = Callable[[AuditedApp, str], tuple[str, dict[str, Any]]]
+"""Makes what a request is about; the path of a route with its ids, and the request."""
 
-
-def _at(path: str, make: Callable[[AuditedApp], str], **more: Any) -> Make:
-    return lambda audited_app: (path.format(make(audited_app)), more)
-
-
-def _to(path: str, **more: Any) -> Make:
-    return lambda _: (path, more)
-
-
-def _of_group(path: str, **fields: str) -> Make:
-    return lambda audited_app: (f"{path}?name={audited_app.group()}", {"data": fields})
-
-
-def _failed(path: str, **request: object) -> Make:
-    return lambda audited_app: (path.format(*audited_app.failed()), request)
-
-
-CODE, RESERVATION, CAMPAIGNS = "/api/v1/codes/{}", "/api/v1/reservations/{}", "/api/v1/campaigns"
+CAMPAIGNS, HAND_OUTS = "/api/v1/campaigns", "/api/v1/hand-outs"
 NOTE: Final = {"note": "asked by phone"}
 WHOLE: Final = {"max_uses": 9, "expires_at": None, "validity_days": None, "group": "VIP", "rebinds_max": None}
-FACTORS: Final = "/support/account/factors"
-CHANNELS, HOOKS, STAFF, HAND_OUTS = "/api/v1/channels", "/api/v1/webhooks", "/admin/staff/{}", "/api/v1/hand-outs"
 TERMS: Final = {"max_uses": "1", "bound": "yes", "count": "1"}
-CSV: Final = {"content": b"code,max_uses\nOLD-AUDITED,1\n", "headers": {"content-type": "text/csv"}}
+CSV: Final[dict[str, Any]] = {"content": b"code,max_uses\nOLD-AUDITED,1\n", "headers": {"content-type": "text/csv"}}
+THINGS: Final[dict[str, Thing]] = {
+    "batch_id": AuditedApp.batch,
+    "campaign_id": AuditedApp.campaign,
+    "channel_id": AuditedApp.channel,
+    "code_id": AuditedApp.code,
+    "endpoint_id": AuditedApp.endpoint,
+    "factor_id": AuditedApp.factor,
+    "hand_out_id": AuditedApp.hand_out,
+    "key_id": AuditedApp.api_key,
+    "recipient_id": AuditedApp.person,
+    "reservation_id": AuditedApp.reserve,
+    "staff_id": AuditedApp.staff,
+}
+"""What a path names, unless a request needs it in another state."""
 
 
-def _terms(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
-    path = f"/api/v1/codes/{audited_app.code()}/terms"
-    tag = audited_app.ask("GET", path).headers["etag"]
-    return path, {"json": WHOLE, "headers": {"If-Match": tag}}
+def fill(audited_app: AuditedApp, path: str, thing: Thing | None = None) -> str:
+    names = re.findall(r"\{(\w+)\}", path)
+    made = thing(audited_app) if thing else tuple(str(THINGS[name](audited_app)) for name in names)
+    ids = iter((made,) if isinstance(made, str) else made)
+    return re.sub(r"\{\w+\}", lambda _: next(ids), path)
 
 
-def _outage(audited_app: AuditedApp) -> dict[str, Any]:
+def _ask(thing: Thing | None = None, *, at: str | None = None, **request: Any) -> Make:
+    """Ask a route about a thing; `at`: another path, where the one of the route names more than things."""
+    return lambda audited_app, path: (fill(audited_app, at or path, thing), request)
+
+
+def _about(make_request: Callable[[AuditedApp], dict[str, Any]]) -> Make:
+    """Ask a route with a request about other things than those that its path names."""
+    return lambda audited_app, path: (fill(audited_app, path), make_request(audited_app))
+
+
+def _of_group(**request: Any) -> Make:
+    return lambda audited_app, path: (f"{path}?name={audited_app.group()}", request)
+
+
+def _paused(audited_app: AuditedApp, path: str) -> tuple[str, dict[str, Any]]:
+    filled = fill(audited_app, path)
+    audited_app.ask("POST", filled.replace("/resume", "/pause"))
+    return filled, {}
+
+
+def _terms(audited_app: AuditedApp, path: str) -> tuple[str, dict[str, Any]]:
+    filled = fill(audited_app, path)
+    return filled, {"json": WHOLE, "headers": {"If-Match": audited_app.ask("GET", filled).headers["etag"]}}
+
+
+def _outage(audited_app: AuditedApp) -> tuple[str, str]:
     audited_app.sent()
     now = audited_app.app.services.now()
-    return {"from": (now - timedelta(hours=1)).isoformat(), "to": (now + timedelta(minutes=1)).isoformat()}
+    return (now - timedelta(hours=1)).isoformat(), (now + timedelta(minutes=1)).isoformat()
 
 
-def _nonce(path: str, **fields: str) -> Make:
-    return lambda _: (path, {"data": {**fields, "nonce": uuid4().hex}})
+def _refunds(audited_app: AuditedApp) -> dict[str, Any]:
+    start, end = _outage(audited_app)
+    return {"json": {"from": start, "to": end, "include_sent": True, "apply": True}}
 
 
-def _outage_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
-    window = _outage(audited_app)
-    asked = {"start": window["from"], "end": window["to"], "include": "sent", "note": "outage"}
-    return "/support/outage", {"data": {**asked, "nonce": uuid4().hex}}
+def _outage_form(audited_app: AuditedApp) -> dict[str, Any]:
+    start, end = _outage(audited_app)
+    return {"data": {"start": start, "end": end, "include": "sent", "note": "outage"}}
 
 
-def _resend(prefix: str, **request: Any) -> Callable[[AuditedApp], tuple[str, dict[str, Any]]]:
-    return lambda audited_app: (f"{send_handed_out_code(audited_app).replace('/api/v1', prefix)}/resend", request)
+def _campaign_form(audited_app: AuditedApp, path: str) -> tuple[str, dict[str, Any]]:
+    filled = fill(audited_app, path)
+    seen = read_page(audited_app.page(filled).text).find("input", name="seen").attributes["value"]
+    return filled, {"data": {"name": "Summer", "max_uses": "9", "seen": seen}}
 
 
-def _campaign_form(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
-    path = f"/admin/campaigns/{audited_app.campaign()}"
-    seen = read_page(audited_app.page(path).text).find("input", name="seen").attributes["value"]
-    return path, {"data": {"name": "Summer", "max_uses": "9", "seen": seen}}
-
-
-def _change_of_codes(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
+def _change_of_codes(audited_app: AuditedApp, _: str) -> tuple[str, dict[str, Any]]:
     path = f"/admin/codes/change/pause?batch={audited_app.batch()}"
     return path, {"data": {**REASON, "as_of": audited_app.app.services.now().isoformat()}}
 
 
-def _given_code(audited_app: AuditedApp) -> tuple[str, dict[str, Any]]:
+def _given_code(audited_app: AuditedApp, path: str) -> tuple[str, dict[str, Any]]:
     """A hand-out, and a code that joined its campaign."""
     hand_out, code = audited_app.hand_out(), audited_app.code()
     campaign = audited_app.ask("GET", f"{HAND_OUTS}/{hand_out}").json()["campaign"]
-    audited_app.ask("POST", f"{CODE.format(code)}/join-campaign", json={"campaign": campaign})
-    return f"{HAND_OUTS}/{hand_out}/codes", {"json": {"code": code, "email": "zhou@example.com"}}
+    audited_app.ask("POST", f"/api/v1/codes/{code}/join-campaign", json={"campaign": campaign})
+    return fill(audited_app, path, lambda _: hand_out), {"json": {"code": code, "email": "zhou@example.com"}}
+
+
+def _typed(audited_app: AuditedApp) -> dict[str, str]:
+    audited_app.code()
+    return {"email": EMAIL, "code": audited_app.text}
+
+
+def send_handed_out_code(audited_app: AuditedApp) -> tuple[str, str]:
+    """Return a hand-out, and the code of a recipient whose email was sent."""
+    hand_out = audited_app.hand_out()
+    (code_id,) = hand_codes_out(audited_app.app, UUID(hand_out), 1)
+    return hand_out, str(code_id)
+
+
+def _working(audited_app: AuditedApp) -> str:
+    """A batch that a runner elsewhere works on."""
+    nonce = audited_app.batch()
+    with audited_app.app.services.storage.datastore.get_connection() as conn:
+        conn.execute(
+            b"UPDATE batches SET state = 'working', ended_at = NULL, runner = %s, lease_until = now() + interval '1 h'"
+            b" WHERE batch_id = %s",
+            (uuid4(), nonce),
+        )
+    return nonce
 
 
 AUDITED: Final[dict[str, Make]] = {
-    "POST /mcp": lambda audited_app: (
-        "/mcp",
-        {
+    "POST /mcp": _about(
+        lambda audited_app: {
             "json": {
                 "jsonrpc": "2.0",
                 "id": 1,
@@ -303,216 +348,147 @@ AUDITED: Final[dict[str, Make]] = {
                 "params": {"name": "codes_one_code", "arguments": {"code_id": audited_app.code()}},
             },
             "headers": {"accept": "application/json, text/event-stream"},
-        },
+        }
     ),
-    "PATCH /api/v1/codes/{code_id}": _at(CODE, AuditedApp.code, json={"max_uses": 7}),
+    "PATCH /api/v1/codes/{code_id}": _ask(json={"max_uses": 7}),
     "PUT /api/v1/codes/{code_id}/terms": _terms,
-    "POST /api/v1/codes/{code_id}/notes": _at(CODE + "/notes", AuditedApp.code, json=NOTE),
-    "POST /api/v1/codes/{code_id}/pause": _at(CODE + "/pause", AuditedApp.code),
-    "POST /api/v1/codes/{code_id}/resume": lambda audited_app: (f"{_paused(audited_app)}/resume", {}),
-    "POST /api/v1/codes/{code_id}/revoke": _at(CODE + "/revoke", AuditedApp.code),
-    "POST /api/v1/redemptions": lambda audited_app: (
-        "/api/v1/redemptions",
-        {"json": {"email": EMAIL, "code": (audited_app.code(), audited_app.text)[1]}},
+    "POST /api/v1/codes/{code_id}/notes": _ask(json=NOTE),
+    "POST /api/v1/codes/{code_id}/pause": _ask(),
+    "POST /api/v1/codes/{code_id}/resume": _paused,
+    "POST /api/v1/codes/{code_id}/revoke": _ask(),
+    "POST /api/v1/redemptions": _about(lambda audited_app: {"json": _typed(audited_app)}),
+    "POST /api/v1/redemptions/batch": _about(lambda audited_app: {"json": {"items": [_typed(audited_app)]}}),
+    "POST /api/v1/refunds": _about(_refunds),
+    "POST /api/v1/reservations/{reservation_id}/bounce": _ask(AuditedApp.sent, json={}),
+    "POST /api/v1/reservations/{reservation_id}/cancel": _ask(json=NOTE),
+    "POST /api/v1/reservations/{reservation_id}/correct-recipient": _ask(
+        AuditedApp.sent, json={"email": "right@example.com", **NOTE}
     ),
-    "POST /api/v1/redemptions/batch": lambda audited_app: (
-        "/api/v1/redemptions/batch",
-        {"json": {"items": [{"email": EMAIL, "code": (audited_app.code(), audited_app.text)[1]}]}},
+    "POST /api/v1/reservations/{reservation_id}/rebind": _ask(AuditedApp.sent, json={"group": "VIP", **NOTE}),
+    "POST /api/v1/reservations/{reservation_id}/notes": _ask(json=NOTE),
+    "POST /api/v1/reservations/{reservation_id}/refund": _ask(AuditedApp.sent, json={"revoke_access": False, **NOTE}),
+    "POST /api/v1/reservations/{reservation_id}/reveal-link": _ask(AuditedApp.sent, json=REASON),
+    "POST /api/v1/reservations/{reservation_id}/resend": _ask(AuditedApp.sent, json=NOTE),
+    "POST /api/v1/reservations/{reservation_id}/resolve": _ask(AuditedApp.parked, json={"as": "refunded", **NOTE}),
+    "POST /api/v1/campaigns": _ask(json={"name": "Spring"}),
+    "PATCH /api/v1/campaigns/{campaign_id}": _ask(json={"max_uses": 7}),
+    "POST /api/v1/campaigns/{campaign_id}/pause": _ask(),
+    "POST /api/v1/campaigns/{campaign_id}/resume": _paused,
+    "POST /api/v1/campaigns/{campaign_id}/end": _ask(),
+    "POST /api/v1/campaigns/{campaign_id}/waiting-list/{place_id}/remove": _ask(
+        find_place, at=CAMPAIGNS + "/{place}/remove"
     ),
-    "POST /api/v1/refunds": lambda audited_app: (
-        "/api/v1/refunds",
-        {"json": {**_outage(audited_app), "include_sent": True, "apply": True}},
+    "POST /api/v1/codes/{code_id}/join-campaign": _about(
+        lambda audited_app: {"json": {"campaign": audited_app.campaign()}}
     ),
-    "POST /api/v1/reservations/{reservation_id}/bounce": _at(RESERVATION + "/bounce", AuditedApp.sent, json={}),
-    "POST /api/v1/reservations/{reservation_id}/cancel": _at(RESERVATION + "/cancel", AuditedApp.reserve, json=NOTE),
-    "POST /api/v1/reservations/{reservation_id}/correct-recipient": _at(
-        RESERVATION + "/correct-recipient", AuditedApp.sent, json={"email": "right@example.com", **NOTE}
+    "POST /api/v1/hand-outs": _about(
+        lambda audited_app: {"json": {"campaign": audited_app.campaign(), "name": "Newsletter"}}
     ),
-    "POST /api/v1/reservations/{reservation_id}/rebind": _at(
-        RESERVATION + "/rebind", AuditedApp.sent, json={"group": "VIP", **NOTE}
-    ),
-    "POST /api/v1/reservations/{reservation_id}/notes": _at(RESERVATION + "/notes", AuditedApp.reserve, json=NOTE),
-    "POST /api/v1/reservations/{reservation_id}/refund": _at(
-        RESERVATION + "/refund", AuditedApp.sent, json={"revoke_access": False, **NOTE}
-    ),
-    "POST /api/v1/reservations/{reservation_id}/reveal-link": _at(
-        RESERVATION + "/reveal-link", AuditedApp.sent, json=REASON
-    ),
-    "POST /api/v1/reservations/{reservation_id}/resend": _at(RESERVATION + "/resend", AuditedApp.sent, json=NOTE),
-    "POST /api/v1/reservations/{reservation_id}/resolve": _at(
-        RESERVATION + "/resolve", AuditedApp.parked, json={"as": "refunded", **NOTE}
-    ),
-    "POST /api/v1/campaigns": _to(CAMPAIGNS, json={"name": "Spring"}),
-    "PATCH /api/v1/campaigns/{campaign_id}": _at(CAMPAIGNS + "/{}", AuditedApp.campaign, json={"max_uses": 7}),
-    "POST /api/v1/campaigns/{campaign_id}/pause": _at(CAMPAIGNS + "/{}/pause", AuditedApp.campaign),
-    "POST /api/v1/campaigns/{campaign_id}/resume": lambda audited_app: (f"{_paused_campaign(audited_app)}/resume", {}),
-    "POST /api/v1/campaigns/{campaign_id}/end": _at(CAMPAIGNS + "/{}/end", AuditedApp.campaign),
-    "POST /api/v1/campaigns/{campaign_id}/waiting-list/{place_id}/remove": _at(CAMPAIGNS + "/{}/remove", find_place),
-    "POST /api/v1/codes/{code_id}/join-campaign": lambda audited_app: (
-        f"{CODE.format(audited_app.code())}/join-campaign",
-        {"json": {"campaign": audited_app.campaign()}},
-    ),
-    "POST /api/v1/hand-outs": lambda audited_app: (
-        HAND_OUTS,
-        {"json": {"campaign": audited_app.campaign(), "name": "Newsletter"}},
-    ),
-    "PATCH /api/v1/hand-outs/{hand_out_id}": _at(HAND_OUTS + "/{}", AuditedApp.hand_out, json={"per_minute": 7}),
-    "POST /api/v1/hand-outs/recipients": lambda audited_app: (
-        f"{HAND_OUTS}/recipients?hand_out={audited_app.hand_out()}",
-        {"json": {"recipients": [{"email": "zhou@example.com"}]}},
+    "PATCH /api/v1/hand-outs/{hand_out_id}": _ask(json={"per_minute": 7}),
+    "POST /api/v1/hand-outs/recipients": _ask(
+        at=HAND_OUTS + "/recipients?hand_out={hand_out_id}", json={"recipients": [{"email": "zhou@example.com"}]}
     ),
     "POST /api/v1/hand-outs/{hand_out_id}/codes": _given_code,
-    "POST /api/v1/hand-outs/{hand_out_id}/export": _at(HAND_OUTS + "/{}/export", AuditedApp.hand_out, json=REASON),
-    "POST /api/v1/hand-outs/{hand_out_id}/test": _at(
-        HAND_OUTS + "/{}/test", AuditedApp.hand_out, json={"email": EMAIL}
+    "POST /api/v1/hand-outs/{hand_out_id}/export": _ask(json=REASON),
+    "POST /api/v1/hand-outs/{hand_out_id}/test": _ask(json={"email": EMAIL}),
+    "POST /api/v1/hand-outs/{hand_out_id}/pause": _ask(),
+    "POST /api/v1/hand-outs/{hand_out_id}/resume": _paused,
+    "POST /api/v1/hand-outs/{hand_out_id}/end": _ask(),
+    "POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _ask(send_handed_out_code),
+    "POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/bounce": _ask(send_handed_out_code),
+    "POST /api/v1/codes": _ask(json={"max_uses": 1}),
+    "POST /api/v1/codes/import": _ask(**CSV),
+    "PATCH /api/v1/groups/branding": _about(lambda _: {"json": {"group": f"G{uuid4().hex}", "accent": "#1f5fbf"}}),
+    "PUT /api/v1/channels": _about(lambda _: {"json": {"group": f"G{uuid4().hex}", "url": URL}}),
+    "DELETE /api/v1/channels/{channel_id}": _ask(),
+    "POST /api/v1/channels/{channel_id}/rotate-secret": _ask(),
+    "POST /api/v1/webhooks": _ask(json={"url": URL}),
+    "DELETE /api/v1/webhooks/{endpoint_id}": _ask(),
+    "PATCH /api/v1/webhooks/{endpoint_id}": _ask(json={"url": URL + "2"}),
+    "POST /api/v1/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver": _ask(AuditedApp.failed),
+    "POST /api/v1/webhooks/{endpoint_id}/redeliver-failed": _ask(AuditedApp.failed),
+    "POST /api/v1/webhooks/{endpoint_id}/rotate-secret": _ask(),
+    "POST /api/v1/webhooks/{endpoint_id}/test": _ask(),
+    "POST /api/v1/recipients/export": _about(
+        lambda audited_app: {"json": {"email": (audited_app.reserve(), EMAIL)[1], **REASON}}
     ),
-    "POST /api/v1/hand-outs/{hand_out_id}/pause": _at(HAND_OUTS + "/{}/pause", AuditedApp.hand_out),
-    "POST /api/v1/hand-outs/{hand_out_id}/resume": lambda audited_app: (f"{_paused_hand_out(audited_app)}/resume", {}),
-    "POST /api/v1/hand-outs/{hand_out_id}/end": _at(HAND_OUTS + "/{}/end", AuditedApp.hand_out),
-    "POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _resend("/api/v1"),
-    "POST /api/v1/hand-outs/{hand_out_id}/recipients/{code_id}/bounce": lambda audited_app: (
-        f"{send_handed_out_code(audited_app)}/bounce",
-        {},
+    "POST /api/v1/recipients/forget": _ask(json={"email": "gone@example.com", **REASON}),
+    "POST /support/codes/{code_id}/acts/{act}": _ask(at="/support/codes/{code_id}/acts/pause", data=NOTE),
+    "POST /support/codes/{code_id}/notes": _ask(data=NOTE),
+    "POST /support/audit/export": _ask(data=REASON),
+    "POST /support/outage": _about(_outage_form),
+    "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce": _ask(send_handed_out_code, data=REASON),
+    "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _ask(send_handed_out_code, data=REASON),
+    "POST /support/people/{recipient_id}/opt-outs/undo": _ask(AuditedApp.opted_out, data=REASON),
+    "POST /support/people/{recipient_id}/allow-emails": _ask(AuditedApp.suppressed, data=REASON),
+    "POST /support/people/{recipient_id}/export": _ask(data=REASON),
+    "POST /support/people/{recipient_id}/forget": _ask(data=REASON),
+    "POST /support/reservations/{reservation_id}/acts/{act}": _ask(
+        at="/support/reservations/{reservation_id}/acts/cancel", data=NOTE
     ),
-    "POST /api/v1/codes": _to("/api/v1/codes", json={"max_uses": 1}),
-    "POST /api/v1/codes/import": _to("/api/v1/codes/import", **CSV),
-    "PATCH /api/v1/groups/branding": lambda _: (
-        "/api/v1/groups/branding",
-        {"json": {"group": f"G{uuid4().hex}", "accent": "#1f5fbf"}},
+    "POST /support/reservations/{reservation_id}/notes": _ask(data=NOTE),
+    "POST /support/reservations/{reservation_id}/reveal-link": _ask(AuditedApp.sent, data=REASON),
+    "POST /support/{subject}/{subject_id}/unmask": _ask(
+        at="/support/reservations/{reservation_id}/unmask", data=REASON
     ),
-    "PUT /api/v1/channels": lambda _: (CHANNELS, {"json": {"group": f"G{uuid4().hex}", "url": URL}}),
-    "DELETE /api/v1/channels/{channel_id}": _at(CHANNELS + "/{}", AuditedApp.channel),
-    "POST /api/v1/channels/{channel_id}/rotate-secret": _at(CHANNELS + "/{}/rotate-secret", AuditedApp.channel),
-    "POST /api/v1/webhooks": _to(HOOKS, json={"url": URL}),
-    "DELETE /api/v1/webhooks/{endpoint_id}": _at(HOOKS + "/{}", AuditedApp.endpoint),
-    "PATCH /api/v1/webhooks/{endpoint_id}": _at(HOOKS + "/{}", AuditedApp.endpoint, json={"url": URL + "2"}),
-    "POST /api/v1/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver": _failed(
-        HOOKS + "/{}/deliveries/{}/redeliver"
+    "POST /support/sign-out": _ask(data={}),
+    "POST /support/account/sessions": _about(
+        lambda audited_app: {"data": (audited_app.role_clients.cookie(audited_app.admin), {})[1]}
     ),
-    "POST /api/v1/webhooks/{endpoint_id}/redeliver-failed": _failed(HOOKS + "/{}/redeliver-failed"),
-    "POST /api/v1/webhooks/{endpoint_id}/rotate-secret": _at(HOOKS + "/{}/rotate-secret", AuditedApp.endpoint),
-    "POST /api/v1/webhooks/{endpoint_id}/test": _at(HOOKS + "/{}/test", AuditedApp.endpoint),
-    "POST /api/v1/recipients/export": lambda audited_app: (
-        "/api/v1/recipients/export",
-        {"json": {"email": (audited_app.reserve(), EMAIL)[1], **REASON}},
-    ),
-    "POST /api/v1/recipients/forget": _to("/api/v1/recipients/forget", json={"email": "gone@example.com", **REASON}),
-    "POST /support/codes/{code_id}/acts/{act}": _at("/support/codes/{}/acts/pause", AuditedApp.code, data=NOTE),
-    "POST /support/codes/{code_id}/notes": _at("/support/codes/{}/notes", AuditedApp.code, data=NOTE),
-    "POST /support/audit/export": _to("/support/audit/export", data=REASON),
-    "POST /support/outage": _outage_form,
-    "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/bounce": lambda audited_app: (
-        f"{send_handed_out_code(audited_app).replace('/api/v1', '/support')}/bounce",
-        {"data": REASON},
-    ),
-    "POST /support/hand-outs/{hand_out_id}/recipients/{code_id}/resend": _resend("/support", data=REASON),
-    "POST /support/people/{recipient_id}/opt-outs/undo": _at(
-        "/support/people/{}/opt-outs/undo", AuditedApp.opted_out, data=REASON
-    ),
-    "POST /support/people/{recipient_id}/allow-emails": _at(
-        "/support/people/{}/allow-emails", AuditedApp.suppressed, data=REASON
-    ),
-    "POST /support/people/{recipient_id}/export": _at("/support/people/{}/export", AuditedApp.person, data=REASON),
-    "POST /support/people/{recipient_id}/forget": _at("/support/people/{}/forget", AuditedApp.person, data=REASON),
-    "POST /support/reservations/{reservation_id}/acts/{act}": _at(
-        "/support/reservations/{}/acts/cancel", AuditedApp.reserve, data=NOTE
-    ),
-    "POST /support/reservations/{reservation_id}/notes": _at(
-        "/support/reservations/{}/notes", AuditedApp.reserve, data=NOTE
-    ),
-    "POST /support/reservations/{reservation_id}/reveal-link": _at(
-        "/support/reservations/{}/reveal-link", AuditedApp.sent, data=REASON
-    ),
-    "POST /support/{subject}/{subject_id}/unmask": _at(
-        "/support/reservations/{}/unmask", AuditedApp.reserve, data=REASON
-    ),
-    "POST /support/sign-out": _to("/support/sign-out", data={}),
-    "POST /support/account/sessions": lambda audited_app: (
-        "/support/account/sessions",
-        {"data": (audited_app.role_clients.cookie(audited_app.admin), {})[1]},
-    ),
-    "POST /support/account/factors/recovery-codes": _at(FACTORS + "/recovery-codes", AuditedApp.factor, data={}),
-    "POST /support/account/factors/{factor_id}/name": _at(
-        FACTORS + "/{}/name", AuditedApp.factor, data={"name": "Old"}
-    ),
-    "POST /support/account/factors/{factor_id}/remove": _at(FACTORS + "/{}/remove", AuditedApp.factor, data={}),
-    "POST /admin/batches": _nonce("/admin/batches", **TERMS),
-    "POST /admin/batches/{batch_id}/export": _at("/admin/batches/{}/export", AuditedApp.batch, data=REASON),
-    "POST /admin/batches/{batch_id}/stop": lambda app: (f"/admin/batches/{_working(app)}/stop", {"data": REASON}),
-    "POST /admin/campaigns": _nonce("/admin/campaigns", name="Winter", max_uses="9"),
+    "POST /support/account/factors/recovery-codes": _about(lambda audited_app: {"data": (audited_app.factor(), {})[1]}),
+    "POST /support/account/factors/{factor_id}/name": _ask(data={"name": "Old"}),
+    "POST /support/account/factors/{factor_id}/remove": _ask(data={}),
+    "POST /admin/batches": _ask(data=TERMS),
+    "POST /admin/batches/{batch_id}/export": _ask(data=REASON),
+    "POST /admin/batches/{batch_id}/stop": _ask(_working, data=REASON),
+    "POST /admin/campaigns": _ask(data={"name": "Winter", "max_uses": "9"}),
     "POST /admin/campaigns/{campaign_id}": _campaign_form,
-    "POST /admin/campaigns/{campaign_id}/codes": lambda audited_app: (
-        f"/admin/campaigns/{audited_app.campaign()}/codes",
-        {"data": {"code": audited_app.code(), "confirmed": "yes"}},
+    "POST /admin/campaigns/{campaign_id}/codes": _about(
+        lambda audited_app: {"data": {"code": audited_app.code(), "confirmed": "yes"}}
     ),
-    "POST /admin/campaigns/{campaign_id}/{action}": _at("/admin/campaigns/{}/end", AuditedApp.campaign, data=REASON),
-    "POST /admin/campaigns/{campaign_id}/waiting-list/{place_id}": _at("/admin/campaigns/{}", find_place, data=REASON),
-    "POST /admin/campaigns/{campaign_id}/hand-outs": lambda audited_app: (
-        f"/admin/campaigns/{audited_app.campaign()}/hand-outs",
-        {"data": {"name": "Newsletter", "max_uses": "1", "nonce": uuid4().hex}},
+    "POST /admin/campaigns/{campaign_id}/{action}": _ask(at="/admin/campaigns/{campaign_id}/end", data=REASON),
+    "POST /admin/campaigns/{campaign_id}/waiting-list/{place_id}": _ask(
+        find_place, at="/admin/campaigns/{place}", data=REASON
     ),
-    "POST /admin/hand-outs/recipients": lambda audited_app: (
-        "/admin/hand-outs/recipients",
-        {
+    "POST /admin/campaigns/{campaign_id}/hand-outs": _ask(data={"name": "Newsletter", "max_uses": "1"}),
+    "POST /admin/hand-outs/recipients": _about(
+        lambda audited_app: {
             "data": {"intent": "add", "hand_out": audited_app.hand_out(), **REASON},
             "files": {"file": ("list.csv", b"email\nzhou@example.com\n")},
-        },
+        }
     ),
-    "POST /admin/hand-outs/{hand_out_id}/export": _at("/admin/hand-outs/{}/export", AuditedApp.hand_out, data=REASON),
-    "POST /admin/hand-outs/{hand_out_id}/test": _at(
-        "/admin/hand-outs/{}/test", AuditedApp.hand_out, data={"language": "en"}
-    ),
-    "POST /admin/hand-outs/{hand_out_id}/change": _at(
-        "/admin/hand-outs/{}/change", AuditedApp.hand_out, data={"seen": "*", "subject_en": "For you"}
-    ),
-    "POST /admin/hand-outs/{hand_out_id}/{action}": _at("/admin/hand-outs/{}/end", AuditedApp.hand_out, data=REASON),
+    "POST /admin/hand-outs/{hand_out_id}/export": _ask(data=REASON),
+    "POST /admin/hand-outs/{hand_out_id}/test": _ask(data={"language": "en"}),
+    "POST /admin/hand-outs/{hand_out_id}/change": _ask(data={"seen": "*", "subject_en": "For you"}),
+    "POST /admin/hand-outs/{hand_out_id}/{action}": _ask(at="/admin/hand-outs/{hand_out_id}/end", data=REASON),
     "POST /admin/codes/change/{change}": _change_of_codes,
-    "POST /admin/codes/export": _at(
-        "/admin/codes/export", lambda audited_app: (audited_app.code(), "")[1], data=REASON
+    "POST /admin/codes/export": _about(lambda audited_app: {"data": (audited_app.code(), REASON)[1]}),
+    "POST /admin/groups/branding": _of_group(
+        data={"accent": "#1f5fbf"}, files={"file": ("logo.png", make_png(240, 64))}
     ),
-    "POST /admin/groups/branding": lambda audited_app: (
-        f"/admin/groups/branding?name={audited_app.group()}",
-        {"data": {"accent": "#1f5fbf"}, "files": {"file": ("logo.png", make_png(240, 64))}},
-    ),
-    "POST /admin/groups/channel": _of_group("/admin/groups/channel", channel="webhook", channel_url=URL + "2"),
-    "POST /admin/groups/one": _of_group("/admin/groups/one", subject_en="Welcome"),
-    "POST /admin/groups/secret": _of_group("/admin/groups/secret"),
-    "POST /admin/groups/test": _of_group("/admin/groups/test", language="en", to="me@example.com"),
-    "POST /admin/import": lambda _: (
-        "/admin/import",
-        {
-            "data": {**TERMS, "nonce": uuid4().hex},
-            "files": {"file": ("codes.csv", b"code\nOLD-AUDITED-2\n")},
-        },
-    ),
-    "POST /admin/keys": _nonce("/admin/keys", name="reports", role="viewer", ends="never"),
-    "POST /admin/keys/{key_id}/networks": _at(
-        "/admin/keys/{}/networks", AuditedApp.api_key, data={**REASON, "networks": "203.0.113.0/24"}
-    ),
-    "POST /admin/keys/{key_id}/replace": lambda audited_app: (
-        f"/admin/keys/{audited_app.api_key()}/replace",
-        {"data": {"ends": "never", "overlap_hours": "1", "nonce": uuid4().hex}},
-    ),
-    "POST /admin/keys/{key_id}/revoke": _at("/admin/keys/{}/revoke", AuditedApp.api_key, data=REASON),
-    "POST /admin/staff": lambda _: (
-        "/admin/staff",
-        {"data": {"email": f"{uuid4().hex}@staff.example.com", "role": "viewer"}},
-    ),
-    "POST /admin/staff/{staff_id}/factors": _at(STAFF + "/factors", AuditedApp.staff_with_factor, data=REASON),
-    "POST /admin/staff/{staff_id}/password": _at(STAFF + "/password", AuditedApp.staff, data=REASON),
-    "POST /admin/staff/{staff_id}/remove": _at(STAFF + "/remove", AuditedApp.staff, data=REASON),
-    "POST /admin/staff/{staff_id}/role": _at(STAFF + "/role", AuditedApp.staff, data={"role": "support"}),
-    "POST /admin/staff/{staff_id}/invitation": _at(STAFF + "/invitation", AuditedApp.invited_staff, data={}),
-    "POST /admin/staff/{staff_id}/sessions": _at(STAFF + "/sessions", AuditedApp.signed_in_staff, data=REASON),
-    "POST /admin/webhooks": _nonce("/admin/webhooks", url=URL, concurrency="1"),
-    "POST /admin/webhooks/{endpoint_id}": _at(
-        "/admin/webhooks/{}", AuditedApp.endpoint, data={"url": URL + "2", "concurrency": "1"}
-    ),
-    "POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}": _failed("/admin/webhooks/{}/deliveries/{}"),
-    "POST /admin/webhooks/{endpoint_id}/remove": _at("/admin/webhooks/{}/remove", AuditedApp.endpoint, data=REASON),
-    "POST /admin/webhooks/{endpoint_id}/disable": _at("/admin/webhooks/{}/disable", AuditedApp.endpoint, data=REASON),
-    "POST /admin/webhooks/{endpoint_id}/redeliver": _failed("/admin/webhooks/{}/redeliver", data=REASON),
-    "POST /admin/webhooks/{endpoint_id}/{state}": _at("/admin/webhooks/{}/test", AuditedApp.endpoint),
+    "POST /admin/groups/channel": _of_group(data={"channel": "webhook", "channel_url": URL + "2"}),
+    "POST /admin/groups/one": _of_group(data={"subject_en": "Welcome"}),
+    "POST /admin/groups/secret": _of_group(data={}),
+    "POST /admin/groups/test": _of_group(data={"language": "en", "to": "me@example.com"}),
+    "POST /admin/import": _ask(data=TERMS, files={"file": ("codes.csv", b"code\nOLD-AUDITED-2\n")}),
+    "POST /admin/keys": _ask(data={"name": "reports", "role": "viewer", "ends": "never"}),
+    "POST /admin/keys/{key_id}/networks": _ask(data={**REASON, "networks": "203.0.113.0/24"}),
+    "POST /admin/keys/{key_id}/replace": _ask(data={"ends": "never", "overlap_hours": "1"}),
+    "POST /admin/keys/{key_id}/revoke": _ask(data=REASON),
+    "POST /admin/staff": _about(lambda _: {"data": {"email": f"{uuid4().hex}@staff.example.com", "role": "viewer"}}),
+    "POST /admin/staff/{staff_id}/factors": _ask(AuditedApp.staff_with_factor, data=REASON),
+    "POST /admin/staff/{staff_id}/password": _ask(data=REASON),
+    "POST /admin/staff/{staff_id}/remove": _ask(data=REASON),
+    "POST /admin/staff/{staff_id}/role": _ask(data={"role": "support"}),
+    "POST /admin/staff/{staff_id}/invitation": _ask(AuditedApp.invited_staff, data={}),
+    "POST /admin/staff/{staff_id}/sessions": _ask(AuditedApp.signed_in_staff, data=REASON),
+    "POST /admin/webhooks": _ask(data={"url": URL, "concurrency": "1"}),
+    "POST /admin/webhooks/{endpoint_id}": _ask(data={"url": URL + "2", "concurrency": "1"}),
+    "POST /admin/webhooks/{endpoint_id}/deliveries/{delivery_id}": _ask(AuditedApp.failed),
+    "POST /admin/webhooks/{endpoint_id}/remove": _ask(data=REASON),
+    "POST /admin/webhooks/{endpoint_id}/disable": _ask(data=REASON),
+    "POST /admin/webhooks/{endpoint_id}/redeliver": _ask(AuditedApp.failed, data=REASON),
+    "POST /admin/webhooks/{endpoint_id}/{state}": _ask(at="/admin/webhooks/{endpoint_id}/test"),
 }
 """Routes that change something or reveal private data, each with a request that does so."""
 
@@ -536,40 +512,10 @@ QUESTIONS: Final = {
 """Requests by POST that ask for something, so that what is typed is in no address: they change and reveal nothing."""
 
 
-def _pause(audited_app: AuditedApp, path: str) -> str:
-    audited_app.ask("POST", f"{path}/pause")
-    return path
-
-
-def _paused(audited_app: AuditedApp) -> str:
-    return _pause(audited_app, f"/api/v1/codes/{audited_app.code()}")
-
-
-def _paused_campaign(audited_app: AuditedApp) -> str:
-    return _pause(audited_app, f"{CAMPAIGNS}/{audited_app.campaign()}")
-
-
-def _paused_hand_out(audited_app: AuditedApp) -> str:
-    return _pause(audited_app, f"{HAND_OUTS}/{audited_app.hand_out()}")
-
-
-def send_handed_out_code(audited_app: AuditedApp) -> str:
-    """Return the path of a recipient whose email was sent."""
-    hand_out = UUID(audited_app.hand_out())
-    (code_id,) = hand_codes_out(audited_app.app, hand_out, 1)
-    return f"{HAND_OUTS}/{hand_out}/recipients/{code_id}"
-
-
-def _working(audited_app: AuditedApp) -> str:
-    """A batch that a runner elsewhere works on."""
-    nonce = audited_app.batch()
-    with audited_app.app.services.storage.datastore.get_connection() as conn:
-        conn.execute(
-            b"UPDATE batches SET state = 'working', ended_at = NULL, runner = %s, lease_until = now() + interval '1 h'"
-            b" WHERE batch_id = %s",
-            (uuid4(), nonce),
-        )
-    return nonce
+def prepare(audited_app: AuditedApp, route: str) -> tuple[str, dict[str, Any]]:
+    """Make what a request to a route is about; its path and the rest of it."""
+    path, request = AUDITED[route](audited_app, route.split()[1])
+    return path, dict(request)
 
 
 def send(

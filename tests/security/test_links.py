@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import pytest
 
-from tests.security.audited import AUDITED, AuditedApp, send, send_handed_out_code
+from tests.security.audited import AUDITED, AuditedApp, prepare, send, send_handed_out_code
 from tests.security.matrix import MATRIX, Role, is_api
 from tests.support.clients.page_reader import Element, read_page
 from tests.support.clients.role_clients import ROLES, RoleClients, Who
@@ -73,9 +73,9 @@ def audited_app(role_clients: RoleClients) -> AuditedApp:
     for route in AUDITED.keys() - {"POST /support/sign-out"}:
         if is_api(route.split()[1]):
             continue
-        path, more = AUDITED[route](audited_app)
-        send(audited_app, route, path, dict(more))
-    for prepare in (
+        path, more = prepare(audited_app, route)
+        send(audited_app, route, path, more)
+    for make in (
         AuditedApp.parked,
         AuditedApp.sent,
         AuditedApp.opted_out,
@@ -83,7 +83,7 @@ def audited_app(role_clients: RoleClients) -> AuditedApp:
         AuditedApp.failed,
         send_handed_out_code,
     ):
-        prepare(audited_app)
+        make(audited_app)
     code = audited_app.code(max_uses=1)
     for number in range(3):
         audited_app.app.redeem(audited_app.text, f"refused-{number}@example.com")
