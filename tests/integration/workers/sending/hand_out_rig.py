@@ -1,11 +1,13 @@
 """A campaign with hand-outs, and a worker that sends them to a channel without a network."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from msgspec.structs import replace as replace_struct
 
 from domain.command_bus import Command
@@ -180,6 +182,13 @@ class HandOutRig:
 
     def send(self) -> int:
         return self.sender().run()
+
+    def crash(self, at: str) -> None:
+        """Run a worker that ends somewhere; nowhere without a place."""
+        self.crash_at = at
+        with pytest.raises(CrashError) if at else nullcontext():
+            self.send()
+        self.crash_at = ""
 
     def states(self, hand_out_id: UUID) -> dict[str, int]:
         reader = HandOutReader(self.bench.storage)

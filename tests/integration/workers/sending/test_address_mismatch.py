@@ -9,8 +9,9 @@ from psycopg import sql
 from domain.commands.reservation.request_resend import RequestResend
 from domain.commands.reservation.resolve_case import ResolveReservation
 from projections.telemetry.metrics import ERRORS
-from tests.integration.workers.sending.test_delivery_steps import ScriptedChannel, kinds
+from tests.integration.workers.sending.delivery_rig import kinds
 from tests.support.delivery import claim, deliver
+from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift, done
 from workers.sending.delivery_steps import DeliverySteps
 
@@ -42,13 +43,13 @@ def test_invitation_is_parked_and_not_sent_when_the_address_is_not_that_of_the_d
     bench: LedgerBench, steps: DeliverySteps, column: str
 ) -> None:
     """Neither to the one nor to the other; the use stays reserved, and a retry after the repair sends it."""
-    channel, before = ScriptedChannel(), ERRORS.labels("vault_error")._value.get()
+    channel, before = FakeChannel(), ERRORS.labels("vault_error")._value.get()
     reservation_id, _ = both(bench)
     swap(bench, column)
 
     word = deliver(steps, reservation_id, channel, "t1")
 
-    assert (word, channel.messages) == ("failed", [])
+    assert (word, channel.sent) == ("failed", [])
     assert [(reservation_id, "address_mismatch", True)] == causes(bench)
     assert "InviteFailed" in kinds(bench)
     assert "UseRefunded" not in kinds(bench)
@@ -61,14 +62,14 @@ def test_invitation_is_parked_and_not_sent_when_the_address_is_not_that_of_the_d
     )
     bench.run(retry)
     assert deliver(steps, reservation_id, channel, "t2") == "sent"
-    assert [message.recipient.typed for message in channel.messages] == [VICTIM]
+    assert [message.recipient.typed for message in channel.sent] == [VICTIM]
 
 
 def test_no_message_is_sent_when_the_stored_text_is_not_an_email_address(
     bench: LedgerBench, steps: DeliverySteps
 ) -> None:
     """A text that was encrypted under the right key still adds no command to the dialogue with the mail server."""
-    (reservation_id, _), channel, vault = both(bench), ScriptedChannel(), bench.storage.vault
+    (reservation_id, _), channel, vault = both(bench), FakeChannel(), bench.storage.vault
     recipient_id, text = recipient(bench, reservation_id), "a@example.com\r\nRCPT TO:<b@example.com>"
     with psycopg.connect(bench.database_url) as conn:
         conn.execute(
@@ -82,20 +83,20 @@ def test_no_message_is_sent_when_the_stored_text_is_not_an_email_address(
 
     word = deliver(steps, reservation_id, channel, "t1")
 
-    assert (word, channel.messages) == ("failed", [])
+    assert (word, channel.sent) == ("failed", [])
     assert causes(bench) == [(reservation_id, "address_mismatch", True)]
 
 
 def test_broken_row_stops_only_its_own_message(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Those that were claimed together with it go out."""
-    items, channel = both(bench), ScriptedChannel()
+    items, channel = both(bench), FakeChannel()
     with psycopg.connect(bench.database_url) as conn:
         conn.execute("UPDATE recipients SET pepper_id = 77 WHERE recipient_id = %s", (recipient(bench, items[0]),))
 
     for claimed in claim(steps, items, channel.name, "t1"):
         steps.send(claimed, channel)
 
-    assert [message.recipient.typed for message in channel.messages] == [MALLORY]
+    assert [message.recipient.typed for message in channel.sent] == [MALLORY]
 
 
 def recipient(bench: LedgerBench, reservation_id: UUID) -> UUID:
@@ -109,7 +110,7 @@ def test_message_goes_to_the_recipient_of_the_log_when_the_read_model_names_anot
     bench: LedgerBench, steps: DeliverySteps
 ) -> None:
     """Who may write the read model still can't redirect an invitation."""
-    (reservation_id, other), channel = both(bench), ScriptedChannel()
+    (reservation_id, other), channel = both(bench), FakeChannel()
     with psycopg.connect(bench.database_url) as conn:
         conn.execute(
             "UPDATE reservations SET recipient_id = %s WHERE reservation_id = %s",
@@ -118,18 +119,18 @@ def test_message_goes_to_the_recipient_of_the_log_when_the_read_model_names_anot
 
     deliver(steps, reservation_id, channel, "t1")
 
-    assert [message.recipient.typed for message in channel.messages] == [VICTIM]
+    assert [message.recipient.typed for message in channel.sent] == [VICTIM]
 
 
 def test_resend_to_an_altered_row_becomes_a_case(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The reservation stays sent and counted."""
     reservation_id, _ = both(bench)
-    channel = ScriptedChannel()
+    channel = FakeChannel()
     deliver(steps, reservation_id, channel, "t1")
     swap(bench)
     bench.run(RequestResend(context=bench.context("staff"), reservation_id=reservation_id))
 
     deliver(steps, reservation_id, channel, "t2")
 
-    assert len(channel.messages) == 1
+    assert len(channel.sent) == 1
     assert [(reservation_id, "address_mismatch", True)] == causes(bench)

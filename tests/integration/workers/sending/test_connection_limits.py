@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from projections.storage.bootstrap import LedgerStore
-from tests.integration.workers.sending.test_invitations import reserved, statuses
+from tests.integration.workers.sending.delivery_rig import count_statuses, reserve_several
 from tests.support.channel_builders import MAIL_FROM
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.settings import settings_for
@@ -55,9 +55,9 @@ def work_until_settled(bench: LedgerBench, steps: DeliverySteps, url: str, ids: 
 
         def work() -> bool:
             list(threads.map(lambda process: process.work(ids), processes))
-            return "live" not in statuses(bench)
+            return "live" not in count_statuses(bench)
 
-        wait_for(work, lambda: statuses(bench))
+        wait_for(work, lambda: count_statuses(bench))
     for process in processes:
         assert process.connections is not None
         process.connections.drop_idle()
@@ -68,13 +68,13 @@ def attempts(bench: LedgerBench) -> set[int]:
 
 
 def test_all_invitations_are_sent_when_the_server_limits_connections(bench: LedgerBench, steps: DeliverySteps) -> None:
-    ids = reserved(bench, 30)
+    ids = reserve_several(bench, 30)
     with MailServer(connections_max=2) as server:
         work_until_settled(bench, steps, server.url, ids)
 
         assert len(set(server.message_ids())) == len(server.received) == 30
         assert server.most_at_once <= 2
-    assert statuses(bench) == {"sent": 30}
+    assert count_statuses(bench) == {"sent": 30}
     assert attempts(bench) == {1}
 
 
@@ -82,12 +82,12 @@ def test_all_invitations_are_sent_when_the_server_limits_the_rate_of_connections
     bench: LedgerBench, steps: DeliverySteps
 ) -> None:
     """One connection at a time, and six in five seconds: a connection carries many messages."""
-    ids = reserved(bench, 12)
+    ids = reserve_several(bench, 12)
     with MailServer(connections_max=1, connections_rate=(6, 5.0)) as server:
         work_until_settled(bench, steps, server.url, ids)
 
         assert len(set(server.message_ids())) == len(server.received) == 12
-    assert statuses(bench) == {"sent": 12}
+    assert count_statuses(bench) == {"sent": 12}
     assert attempts(bench) == {1}
 
 
@@ -95,7 +95,7 @@ def test_invitations_leaves_a_message_due_while_the_server_lets_no_connection_in
     bench: LedgerBench, steps: DeliverySteps
 ) -> None:
     """One attempt finds it out and is undone; the others are not even claimed, and the next message claims none."""
-    ids = reserved(bench, 40)
+    ids = reserve_several(bench, 40)
     with MailServer() as server:
         server.at("banner", ReplyWith(421, "too many connections"))
         process = WorkerProcess(steps, server.url, "w1")
@@ -105,5 +105,5 @@ def test_invitations_leaves_a_message_due_while_the_server_lets_no_connection_in
 
     assert begun <= CONCURRENCY
     assert bench.rows("SELECT count(*) FROM ledger_events WHERE topic = 'InviteAttempted:1'") == [(begun,)]
-    assert statuses(bench) == {"live": 40}
+    assert count_statuses(bench) == {"live": 40}
     assert attempts(bench) == {0}

@@ -14,11 +14,11 @@ from standardwebhooks import Webhook
 from domain.commands.code.issue import IssueCode
 from domain.ports import Channel, OutboundMessage
 from domain.values.identifiers import generate_code
-from projections.work_queue.outbox import OutboxRows
-from tests.integration.workers.sending.test_delivery_steps import TOO_BIG, ScriptedChannel, later
-from tests.integration.workers.sending.test_invitations import CONCURRENCY, Post, statuses
+from tests.integration.workers.sending.delivery_rig import TOO_BIG, count_statuses, move_clock, send_notices
+from tests.integration.workers.sending.test_invitations import CONCURRENCY, Post
 from tests.support.channel_builders import LOOPBACK
 from tests.support.delivery import deliver
+from tests.support.fake_channel import FakeChannel
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
@@ -29,7 +29,6 @@ from workers.channels.registry import GroupChannels, channel_kinds
 from workers.http_client.client import PinnedHttpClient
 from workers.sending.delivery_steps import DeliverySteps
 from workers.sending.invitations import GROUP_SHARE, InvitationBatchSender
-from workers.sending.notices import NoticeSender
 
 GROUP = "design"
 
@@ -82,13 +81,7 @@ class GroupRig:
     def notices(self) -> list[tuple[str, bool | None]]:
         """Run until no notice is due; return what became of each, and whether it is due later, sorted."""
         channel = GroupRoutingChannel(self.post, self.own.for_group)
-        while NoticeSender(
-            OutboxRows(self.bench.storage),
-            self.bench.reader.find_reservation,
-            self.steps,
-            channel,
-            cooldowns=self.cooldowns,
-        ).run():
+        while send_notices(self.bench, self.steps, channel, cooldowns=self.cooldowns):
             pass  # one run takes a bounded number
         return sorted(self.bench.rows("SELECT outcome, due_at > now() FROM outbox"), key=str)
 
@@ -122,9 +115,9 @@ def test_group_is_posted_to_and_all_else_is_mailed(house: GroupRig) -> None:
 
     verified = [Webhook(house.secret).verify(one.body, one.headers) for one in house.system.received]
     assert {one["data"]["reservation_id"] for one in verified} == set(map(str, posted))
-    assert sorted(house.post.sent) == sorted(mailed)
-    assert statuses(house.bench) == {"sent": 7}
-    assert house.channels() == ["post", "webhook"]
+    assert sorted(house.post.sent_ids) == sorted(mailed)
+    assert count_statuses(house.bench) == {"sent": 7}
+    assert house.channels() == [house.post.name, "webhook"]
 
 
 def test_full_team_waits_and_is_asked_again(house: GroupRig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,14 +126,14 @@ def test_full_team_waits_and_is_asked_again(house: GroupRig, monkeypatch: pytest
 
     house.work([reservation_id])
     waiting = house.bench.reader.find_reservation(reservation_id)
-    later(house.bench, monkeypatch, timedelta(hours=1, minutes=1).total_seconds())
+    move_clock(house.bench, monkeypatch, timedelta(hours=1, minutes=1).total_seconds())
     house.work([reservation_id])
 
     assert waiting is not None
     assert (waiting.public_state, waiting.attempts) == ("waiting", 0)
     first, second = house.system.received
     assert (first.headers["webhook-id"], first.body) == (second.headers["webhook-id"], second.body)
-    assert statuses(house.bench) == {"sent": 1}
+    assert count_statuses(house.bench) == {"sent": 1}
 
 
 def test_refused_address_refunds_the_use(house: GroupRig) -> None:
@@ -162,7 +155,7 @@ def test_unresponsive_system_delays_no_email_and_is_in_backoff(house: GroupRig) 
     house.work([*posted, *mailed])
 
     assert len(house.system.received) == 1
-    assert sorted(house.post.sent) == sorted(mailed)
+    assert sorted(house.post.sent_ids) == sorted(mailed)
     house.work(posted)
     assert len(house.system.received) == 1
     due = house.bench.rows("SELECT count(*) FROM reservations WHERE status = 'live' AND attempts = 0")
@@ -184,7 +177,7 @@ def test_slow_system_gets_a_quarter_of_the_send_slots(house: GroupRig) -> None:
             at_once -= 1
 
     def count(_: OutboundMessage) -> None:
-        if len(house.post.sent) == len(mailed) - 1:
+        if len(house.post.sent_ids) == len(mailed) - 1:
             all_others.set()
 
     house.system.always, house.post.look = ScriptedReply(first=respond_last), count
@@ -192,7 +185,7 @@ def test_slow_system_gets_a_quarter_of_the_send_slots(house: GroupRig) -> None:
     house.work([*posted, *mailed], slots)
 
     assert most == 2
-    assert statuses(house.bench) == {"sent": 18}
+    assert count_statuses(house.bench) == {"sent": 18}
 
 
 def test_system_that_is_turned_off_gets_nothing_more(house: GroupRig) -> None:
@@ -201,7 +194,7 @@ def test_system_that_is_turned_off_gets_nothing_more(house: GroupRig) -> None:
     house.own.repository.disable(GROUP, house.bench.context().now)
 
     house.work([reservation_id])
-    assert house.post.sent == [reservation_id]
+    assert house.post.sent_ids == [reservation_id]
     assert house.system.received == []
 
 
@@ -237,7 +230,7 @@ def given_back(house: GroupRig, count: int, group: str | None = GROUP) -> list[U
     """Reservations that were refused permanently, so that their people are to be told."""
     items = house.reserved(count, group)
     for reservation_id in items:
-        deliver(house.steps, reservation_id, ScriptedChannel(TOO_BIG), "t1")
+        deliver(house.steps, reservation_id, FakeChannel(TOO_BIG), "t1")
     return items
 
 
@@ -254,7 +247,7 @@ def test_recipients_are_notified_by_the_groups_system_and_get_no_email(house: Gr
     assert (data["email"], data["group"], data["link"][-7:]) == ("p0@example.com", GROUP, "/invite")
     assert data["link"] in data["text"]
     assert data["subject"]
-    assert house.post.sent == [mailed]
+    assert house.post.sent_ids == [mailed]
 
 
 @pytest.mark.parametrize(
@@ -276,14 +269,14 @@ def test_notice_that_its_system_does_not_take_is_no_mail_either(
     house.system.then(reply)
 
     assert house.notices() == [expected]
-    later(house.bench, monkeypatch, 61)
+    move_clock(house.bench, monkeypatch, 61)
     house.notices()
 
     first, *again = house.system.received
     assert [(one.headers["webhook-id"], one.body) for one in again] == (
         [(first.headers["webhook-id"], first.body)] if expected[1] else []
     )
-    assert house.post.sent == []
+    assert house.post.sent_ids == []
 
 
 def test_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None:
@@ -296,4 +289,4 @@ def test_notices_of_a_silent_system_hold_up_no_mail(house: GroupRig) -> None:
     notices = house.notices()
 
     assert notices == [("failed", True), ("put_off", True), ("put_off", True), ("sent", None)]
-    assert (len(house.system.received), house.post.sent) == (1, [mailed])
+    assert (len(house.system.received), house.post.sent_ids) == (1, [mailed])

@@ -1,6 +1,10 @@
-"""Which emails of hand-outs are sent when: rates, reminders, quiet hours, and resends while a worker sends."""
+"""Which emails of hand-outs are sent when: rates, reminders, quiet hours, resends and changes while a worker sends."""
 
+import random
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -20,9 +24,9 @@ from projections.database.migrations import migrate
 from projections.hand_outs.hand_out_queue import LEASE_S, HandOutQueue
 from projections.telemetry.metrics import HAND_OUT_MAILS
 from tests.integration.workers.sending.hand_out_rig import (
+    AROUND_RECORD,
     PEOPLE,
     SLOTS,
-    CrashError,
     HandOutRig,
     end,
     pause,
@@ -30,11 +34,13 @@ from tests.integration.workers.sending.hand_out_rig import (
     people,
 )
 from tests.support.fake_channel import FakeChannel
-from tests.support.ledger.ledger_bench import LedgerBench
+from tests.support.ledger.ledger_bench import LedgerBench, assert_no_drift
 from tests.support.metric_samples import samples
+from tests.support.waiting import WAIT_S_MAX
 from workers.sending.delivery_steps import DeliverySteps
 
 LOST_MAILS = "0046_lost_hand_out_mails"
+WINDOW, REMINDED_AFTER = timedelta(seconds=60), timedelta(days=26)
 
 
 def count_postponed() -> float:
@@ -308,10 +314,7 @@ def test_reminder_is_sent_though_its_worker_ends_after_the_commit(house: HandOut
     house.add(hand_out_id, *people(3))
     house.send()
     house.passes(days=26)
-    house.crash_at = "after RemindOfHandOut"
-    with pytest.raises(CrashError):
-        house.send()
-    house.crash_at = ""
+    house.crash("after RemindOfHandOut")
     house.send()
     house.passes(minutes=10)
     house.send()
@@ -376,3 +379,127 @@ def test_code_that_is_never_issued_has_one_attempt(house: HandOutRig) -> None:
     assert (first, house.send(), expired.has_expired(house.now)) == (1, 0, True)
     assert house.bench.rows("SELECT count(*) FROM handed_out_codes") == [(0,)]
     assert house.channel.sent == []
+
+
+def most_in_window(times: list[datetime]) -> int:
+    return max(sum(first <= each < first + WINDOW for each in times) for first in times)
+
+
+@pytest.mark.parametrize("per_minute", [5, 60])
+def test_no_minute_has_more_emails_than_the_rate(house: HandOutRig, per_minute: int) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201 - to repeat a failure
+    rng = random.Random(seed)
+    house.add(house.create(per_minute=per_minute), *people(200))
+    queues = [house.sender().queue for _ in range(3)]
+    begin, claimed_at = house.now, list[datetime]()
+    while house.now < begin + timedelta(minutes=3) + timedelta(seconds=LEASE_S):
+        queue = rng.choice(queues)
+        while rows := queue.take(house.now, rng.randint(1, 40)):
+            claimed_at += [house.now] * len(rows)
+            if rng.random() < 0.8:
+                queue.finish([row.end(None) for row in rows])
+        house.passes(seconds=rng.choice([30, *[1] * 3, *[5] * 12]))
+
+    assert per_minute / 2 <= most_in_window(claimed_at) <= per_minute
+
+
+def test_workers_that_claim_at_the_same_time_keep_the_rate_together(house: HandOutRig) -> None:
+    house.add(house.create(per_minute=12), *people(60))
+    queues, claimed_at = [house.sender().queue for _ in range(4)], list[datetime]()
+    with ThreadPoolExecutor(len(queues)) as pool:
+        for _ in range(16):
+            start = threading.Barrier(len(queues))
+
+            def take(nth: int, start: threading.Barrier = start) -> int:
+                start.wait(WAIT_S_MAX)
+                return len(queues[nth].take(house.now, 9))
+
+            claimed_at += [house.now] * sum(pool.map(take, range(len(queues))))
+            house.passes(seconds=10)
+
+    assert 6 <= most_in_window(claimed_at) <= 12
+
+
+def by_recipient(messages: list[OutboundMessage]) -> dict[str, list[OutboundMessage]]:
+    messages_of = defaultdict(list)
+    for message in messages:
+        messages_of[message.recipient.typed].append(message)
+    return messages_of
+
+
+@pytest.mark.parametrize("crash", ["before IssueCode", "after IssueCode", "sending", *AROUND_RECORD])
+def test_changed_text_is_in_every_later_email_wherever_a_worker_ends(house: HandOutRig, crash: str) -> None:
+    """A repeat has the Message-ID, the code and the link of before; a reminder keeps both, with the ledger's text."""
+    house.change(remind_days=5)
+    hand_out_id = house.create(expires_at=house.now + timedelta(days=30))
+    house.change_text(hand_out_id, "en", "Old", "Your code: {code}")
+    house.add(hand_out_id, *people())
+    house.crash(crash)
+    count_before = len(house.channel.sent)
+    house.change_text(hand_out_id, "en", "New", "It is {code}")
+    house.passes(seconds=LEASE_S + 1)
+    house.send()
+    (code_id, *_), *_ = house.bench.rows("SELECT code_id FROM handed_out_codes ORDER BY code_id")
+    house.request_resend(code_id)
+    house.send()
+    house.passes(days=REMINDED_AFTER.days)
+    while house.send():
+        pass  # one run requests a bounded number of reminders
+
+    sent = house.channel.sent
+    assert (len({message.code for message in sent}), len(by_recipient(sent))) == (PEOPLE, PEOPLE)
+    assert {message.subject for message in sent[:count_before]} <= {"Old"}
+    reminders = [message for message in sent if message.template == "hand_out_reminder"]
+    later = [message for message in sent[count_before:] if message not in reminders]
+    assert {message.subject for message in later} == {"New"}
+    for messages in by_recipient(sent).values():
+        assert len({(message.code, message.link) for message in messages}) == 1
+        assert len({message.message_id for message in messages if message.template == "hand_out"}) <= 2
+    assert all(str(message.code) in message.text for message in later)
+    assert len({message.message_id for message in sent if message not in reminders}) == PEOPLE + 1
+    assert len(reminders) == PEOPLE
+    assert_no_drift(house.bench)
+
+
+def test_running_worker_takes_a_new_text_and_a_new_rate(house: HandOutRig) -> None:
+    """With its next batch; a hand-out that was ended keeps sending what staff ask for."""
+    hand_out_id = house.create(per_minute=6)
+    house.add(hand_out_id, *people(40))
+    sender = house.sender()
+    sender.run()
+    house.change_hand_out(hand_out_id, changes_rate=True, per_minute=None)
+    house.change_text(hand_out_id, "en", "New", "It is {code}")
+    house.passes(seconds=60)
+    first = len(house.channel.sent)
+    sender.run()
+    end(house, hand_out_id)
+    house.change_text(hand_out_id, "en", "Newest", "{code}")
+    (code_id, *_), *_ = house.bench.rows("SELECT code_id FROM handed_out_codes")
+    house.request_resend(code_id)
+    sender.run()
+
+    subjects = [message.subject for message in house.channel.sent]
+    assert 1 <= first <= 6
+    assert set(subjects[first:40]) == {"New"}
+    assert subjects[40:] == ["Newest"]
+    assert "New" not in subjects[:first]
+
+
+def test_lower_rate_holds_from_the_next_batch(house: HandOutRig) -> None:
+    """Emails that were claimed before count in it, so that no further one is until their minute has passed."""
+    hand_out_id = house.create(per_minute=60)
+    house.add(hand_out_id, *people(120))
+    queue = house.sender().queue
+    claimed = []
+    for _ in range(30):
+        claimed.append(len(queue.take(house.now, 40)))
+        house.passes(seconds=1)
+    house.change_hand_out(hand_out_id, changes_rate=True, per_minute=6)
+    for _ in range(120):
+        claimed.append(len(queue.take(house.now, 40)))
+        house.passes(seconds=1)
+
+    assert sum(claimed[:30]) >= 25
+    assert sum(claimed[30:60]) == 0
+    assert 1 <= sum(claimed[90:150]) <= 6

@@ -9,11 +9,13 @@ from uuid import UUID, uuid4
 
 from domain.command_bus import Command
 from domain.events.reservation import InviteSent
-from domain.ports import Accepted, OutboundMessage, Outcome, Removal, RemovalOutcome
+from domain.ports import Accepted, OutboundMessage, Outcome
 from domain.results import CommandResult
 from projections.database.errors import StorageUnavailableError
 from projections.telemetry.metrics import ERRORS
+from tests.integration.workers.sending.delivery_rig import count_statuses, reserve_several
 from tests.support.channel_builders import MAIL_FROM
+from tests.support.fake_channel import FakeChannel
 from tests.support.garbage import collect_garbage_of
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.mail_server import MailServer
@@ -28,25 +30,20 @@ from workers.sending.loop import wait_for_any
 CONCURRENCY = 4
 
 
-class Post:
+class Post(FakeChannel):
     """A channel for many threads. `look` sees each email before it is accepted."""
 
-    name = "post"
-
     def __init__(self, look: Callable[[OutboundMessage], None] = lambda _: None) -> None:
+        super().__init__()
         self.look = look
-        self.sent: list[UUID] = []
 
     def send(self, message: OutboundMessage) -> Outcome:
         self.look(message)
-        self.sent.append(message.reservation_id)
-        return Accepted(server="mx:25", reply_code=250)
+        return super().send(message)
 
-    def revoke(self, removal: Removal) -> RemovalOutcome:
-        raise AssertionError(removal)
-
-    def close(self) -> None:
-        """Nothing is open."""
+    @property
+    def sent_ids(self) -> list[UUID]:
+        return [message.reservation_id for message in self.sent]
 
 
 class Commits:
@@ -66,12 +63,6 @@ class Commits:
         return self._execute(commands)
 
 
-def reserved(bench: LedgerBench, count: int) -> list[UUID]:
-    code = bench.issue(None, bound=False)
-    commands = [bench.reserve(code, f"p{number}@example.com") for number in range(count)]
-    return [done(result).require_reservation().reservation_id for result in bench.storage.ledger.execute(commands)]
-
-
 def work(
     steps: DeliverySteps, post: Post, ids: Sequence[UUID], should_stop: Callable[[], bool] = lambda: False
 ) -> None:
@@ -79,29 +70,25 @@ def work(
         InvitationBatchSender(steps, threads, CONCURRENCY, lambda: post).run(ids, "t1", should_stop)
 
 
-def statuses(bench: LedgerBench) -> dict[str, int]:
-    return dict(bench.rows("SELECT status, count(*) FROM reservations GROUP BY 1"))
-
-
 def test_everything_is_sent_once_in_few_commits(bench: LedgerBench, steps: DeliverySteps) -> None:
     """What ended and what comes next share a commit; ids that come twice are one."""
-    ids, post, commits = reserved(bench, 40), Post(), Commits(steps)
+    ids, post, commits = reserve_several(bench, 40), Post(), Commits(steps)
 
     work(commits.steps, post, [*ids, *ids])
 
-    assert sorted(post.sent) == sorted(ids)
-    assert statuses(bench) == {"sent": 40}
+    assert sorted(post.sent_ids) == sorted(ids)
+    assert count_statuses(bench) == {"sent": 40}
     assert sum(map(len, commits.calls)) == 80
     assert len(commits.calls) <= 1 + 40  # one letter at a time, two commits each, would be eighty
 
 
 def test_sent_invitations_are_freed_without_the_garbage_collector(bench: LedgerBench, steps: DeliverySteps) -> None:
     """Each takes a dozen objects, so collections would cost a part of the worker's CPU time."""
-    ids, post = reserved(bench, 8), Post()
+    ids, post = reserve_several(bench, 8), Post()
 
     garbage = collect_garbage_of(lambda: work(steps, post, ids))
 
-    assert statuses(bench) == {"sent": 8}
+    assert count_statuses(bench) == {"sent": 8}
     assert not garbage & {"Future", "Accepted", "ClaimedDelivery", "Ended", "OutboundMessage", "Reservation"}
 
 
@@ -114,7 +101,7 @@ def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: Deli
             holding.wait(WAIT_S_MAX)
             go_on.wait(WAIT_S_MAX)
 
-    ids, post = reserved(bench, 10), Post(hold)
+    ids, post = reserve_several(bench, 10), Post(hold)
     worker = threading.Thread(target=work, args=(steps, post, ids))
     worker.start()
     holding.wait(WAIT_S_MAX)
@@ -123,29 +110,29 @@ def test_no_more_is_claimed_than_is_sent_at_once(bench: LedgerBench, steps: Deli
     worker.join(WAIT_S_MAX)
 
     assert leased == [(CONCURRENCY,)]
-    assert statuses(bench) == {"sent": 10}
+    assert count_statuses(bench) == {"sent": 10}
 
 
 def test_free_hand_goes_on_while_another_waits_for_a_slow_server(bench: LedgerBench, steps: DeliverySteps) -> None:
-    ids = reserved(bench, 12)
+    ids = reserve_several(bench, 12)
     all_others = threading.Event()
 
     def slow_for_the_first(message: OutboundMessage) -> None:
         if message.reservation_id == ids[0]:
             assert all_others.wait(WAIT_S_MAX)
-        elif len(post.sent) >= len(ids) - 2:
+        elif len(post.sent_ids) >= len(ids) - 2:
             all_others.set()
 
     post = Post(slow_for_the_first)
     work(steps, post, ids)
 
-    assert post.sent[-1] == ids[0]
-    assert statuses(bench) == {"sent": 12}
+    assert post.sent_ids[-1] == ids[0]
+    assert count_statuses(bench) == {"sent": 12}
 
 
 def test_message_that_can_not_be_rendered_harms_no_other_message(bench: LedgerBench, steps: DeliverySteps) -> None:
     """The defect is counted; its reservation keeps the lease, which the sweep sees lapse."""
-    ids = reserved(bench, 6)
+    ids = reserve_several(bench, 6)
 
     def break_one(message: OutboundMessage) -> None:
         if message.reservation_id == ids[2]:
@@ -154,28 +141,28 @@ def test_message_that_can_not_be_rendered_harms_no_other_message(bench: LedgerBe
     before = ERRORS.labels("celery_error")._value.get()
     work(steps, Post(break_one), ids)
 
-    assert statuses(bench) == {"sent": 5, "live": 1}
+    assert count_statuses(bench) == {"sent": 5, "live": 1}
     assert ERRORS.labels("celery_error")._value.get() == before + 1
 
 
 def test_with_the_database_away_nothing_more_is_claimed(bench: LedgerBench, steps: DeliverySteps) -> None:
     """What was claimed before is sent; its outcome is for leases and sweep to find out."""
-    ids, post, commits = reserved(bench, 12), Post(), Commits(steps, fails_from=2)
+    ids, post, commits = reserve_several(bench, 12), Post(), Commits(steps, fails_from=2)
 
     work(commits.steps, post, ids)
 
-    assert len(post.sent) == CONCURRENCY
-    assert statuses(bench) == {"live": 12}
+    assert len(post.sent_ids) == CONCURRENCY
+    assert count_statuses(bench) == {"live": 12}
 
 
 def test_outcomes_outlast_a_restart_of_the_database(bench: LedgerBench, steps: DeliverySteps) -> None:
     """What the mail server took is recorded once the database is back: it becomes no doubt and no second mail."""
-    ids, post, commits = reserved(bench, 12), Post(), Commits(steps, fails_from=2, fails_until=5)
+    ids, post, commits = reserve_several(bench, 12), Post(), Commits(steps, fails_from=2, fails_until=5)
 
     work(commits.steps, post, ids)
 
-    assert len(post.sent) == CONCURRENCY
-    assert statuses(bench) == {"sent": CONCURRENCY, "live": 12 - CONCURRENCY}
+    assert len(post.sent_ids) == CONCURRENCY
+    assert count_statuses(bench) == {"sent": CONCURRENCY, "live": 12 - CONCURRENCY}
 
 
 def test_wait_for_any_returns_finished_and_pending_futures() -> None:
@@ -213,7 +200,7 @@ def test_outcome_says_how_long_ago_the_attempt_came_how_far(
 
     server = SmtpServerUrl.parse(mail_server.url)
     measured = replace(steps, clock=clock)
-    by_smtp, by_post, unmeasured = reserved(bench, 3)
+    by_smtp, by_post, unmeasured = reserve_several(bench, 3)
     channel = SmtpChannel(server, sender=MailFrom.parse(MAIL_FROM), timeout_s=60.0, clock=clock)
 
     with ThreadPoolExecutor(1) as threads:
