@@ -45,8 +45,8 @@ from workers.sending.removals import AccessExpirer
 
 BUSY = Rejected(server="mx:25", reason="temporary", final=False)
 REFUSED = Rejected(server="mx:25", reason="refused", final=True)
-AHEAD = pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(days=2)], ids=["an-hour", "two-days"])
-RESTART = pytest.mark.parametrize("is_restarted", [False, True], ids=["same-process", "restarted"])
+IDS = ["an-hour", "an-hour-and-restart", "two-days", "two-days-and-restart"]
+HOUR, TWO_DAYS = timedelta(hours=1), timedelta(days=2)
 
 
 @dataclass
@@ -87,6 +87,23 @@ class SteppedLedger:
                 ClaimAttempt(context=context, reservation_id=reservation_id, channel="fake", case_id=uuid4())
             )
         )
+
+    def sign(self) -> bool:
+        """Sign the head of the log, if it is time."""
+        with self.bench.storage.datastore.get_connection() as conn:
+            append_hashed(conn)
+            key = derive_signing_key(self.bench.storage.vault.rings["master"])
+            return sign_head(conn, key, self.bench.storage.recorder.clock.now()) is not None
+
+    def withdraw(self, reservation_id: UUID) -> None:
+        """Refund a use, and end its access."""
+        context = self.bench.context("staff")
+        refund = RefundReservation(context=context, reservation_id=reservation_id, cause="staff", revoke_access=True)
+        done(self.bench.run(refund))
+
+    def rig(self, campaign_id: UUID) -> HandOutRig:
+        now = self.bench.storage.recorder.clock.now()
+        return HandOutRig(self.bench, self.steps, self.channel, now, campaign_id)
 
     def sweep(self) -> None:
         """Run everything that beat sends to a worker once."""
@@ -136,27 +153,40 @@ def open_ledger(database_url: str) -> OpenLedger:
     return open_once
 
 
-@contextmanager
-def after_clock_was_ahead(
-    open_ledger: OpenLedger, ahead: timedelta, use: Callable[[SteppedLedger], Any], *, is_restarted: bool
-) -> Iterator[tuple[SteppedLedger, Any]]:
-    """Use a ledger while its clock is ahead, and yield it with what that returned once the clock is right."""
-    with open_ledger() as ledger:
-        ledger.step(ahead)
-        left = use(ledger)
-        ledger.step(timedelta())
-        if not is_restarted:
-            yield ledger, left
-    if is_restarted:
-        with open_ledger() as ledger:
-            yield ledger, left
+@dataclass
+class ClockStep:
+    """The clock is ahead for some time, after which the processes go on or start again."""
+
+    open: OpenLedger
+    ahead: timedelta
+    is_restarted: bool
+
+    @contextmanager
+    def after(self, use: Callable[[SteppedLedger], Any]) -> Iterator[tuple[SteppedLedger, Any]]:
+        """Use a ledger while its clock is ahead, and yield it with what that returned once the clock is right."""
+        with self.open() as ledger:
+            ledger.step(self.ahead)
+            left = use(ledger)
+            ledger.step(timedelta())
+            if not self.is_restarted:
+                yield ledger, left
+        if self.is_restarted:
+            with self.open() as ledger:
+                yield ledger, left
 
 
-@AHEAD
-@RESTART
-def test_invitations_go_out_when_the_clock_came_back(
-    open_ledger: OpenLedger, ahead: timedelta, is_restarted: bool
-) -> None:
+@pytest.fixture(params=[(HOUR, False), (HOUR, True), (TWO_DAYS, False), (TWO_DAYS, True)], ids=IDS)
+def step(request: pytest.FixtureRequest, open_ledger: OpenLedger) -> ClockStep:
+    return ClockStep(open_ledger, *request.param)
+
+
+@pytest.fixture(params=[HOUR, TWO_DAYS], ids=IDS[::2])
+def step_of_running(request: pytest.FixtureRequest, open_ledger: OpenLedger) -> ClockStep:
+    """Without a restart."""
+    return ClockStep(open_ledger, request.param, is_restarted=False)
+
+
+def test_invitations_go_out_when_the_clock_came_back(step: ClockStep) -> None:
     """Reserved, failed, deferred and leased ones; and those of a code whose stream stays ahead."""
 
     def use(ledger: SteppedLedger) -> tuple[set[UUID], UUID]:
@@ -167,7 +197,7 @@ def test_invitations_go_out_when_the_clock_came_back(
         ledger.claim(leased)
         return {reserved, failed, deferred}, leased
 
-    with after_clock_was_ahead(open_ledger, ahead, use, is_restarted=is_restarted) as (ledger, (due, leased)):
+    with step.after(use) as (ledger, (due, leased)):
         for _ in range(2):
             ledger.sweep()
         assert ledger.sent() == due
@@ -177,10 +207,7 @@ def test_invitations_go_out_when_the_clock_came_back(
         assert_no_drift(ledger.bench)
 
 
-@AHEAD
-def test_code_takes_new_reservations_as_usual_while_its_stream_is_ahead(
-    open_ledger: OpenLedger, ahead: timedelta
-) -> None:
+def test_code_takes_new_reservations_as_usual_while_its_stream_is_ahead(step_of_running: ClockStep) -> None:
     """Their waits count from the right time: a deadline, a lease that ended, and the wait for a channel."""
 
     def use(ledger: SteppedLedger) -> str:
@@ -188,7 +215,7 @@ def test_code_takes_new_reservations_as_usual_while_its_stream_is_ahead(
         ledger.bench.redeem(code, "li@example.com")
         return code
 
-    with after_clock_was_ahead(open_ledger, ahead, use, is_restarted=False) as (ledger, code):
+    with step_of_running.after(use) as (ledger, code):
         ids = [
             done(ledger.bench.redeem(code, f"p{nth}@example.com")).require_reservation().reservation_id
             for nth in range(3)
@@ -212,10 +239,9 @@ def test_code_takes_new_reservations_as_usual_while_its_stream_is_ahead(
         assert len(ledger.channel.sent) == 2
 
 
-@AHEAD
-def test_reservation_made_ahead_is_refunded_at_its_deadline(open_ledger: OpenLedger, ahead: timedelta) -> None:
+def test_reservation_made_ahead_is_refunded_at_its_deadline(step_of_running: ClockStep) -> None:
     """If nothing could be sent until then, half an hour after the clock was right."""
-    with after_clock_was_ahead(open_ledger, ahead, lambda ledger: ledger.reserve(), is_restarted=False) as (
+    with step_of_running.after(lambda ledger: ledger.reserve()) as (
         ledger,
         reservation_id,
     ):
@@ -230,11 +256,7 @@ def test_reservation_made_ahead_is_refunded_at_its_deadline(open_ledger: OpenLed
         assert_no_drift(ledger.bench)
 
 
-@AHEAD
-@RESTART
-def test_notices_revocations_and_removals_continue_after_the_clock_came_back(
-    open_ledger: OpenLedger, ahead: timedelta, is_restarted: bool
-) -> None:
+def test_notices_revocations_and_removals_continue_after_the_clock_came_back(step: ClockStep) -> None:
     """A notice that a lost worker leased, a revoked code that one was settling, and a removal that failed."""
 
     def use(ledger: SteppedLedger) -> None:
@@ -250,13 +272,7 @@ def test_notices_revocations_and_removals_continue_after_the_clock_came_back(
             conn.execute("INSERT INTO revocations VALUES (%s, %s)", (code_id, again_at))
         granted = ledger.reserve("wang@example.com")
         bench.attempt(granted, channel="team")
-        done(
-            bench.run(
-                RefundReservation(
-                    context=bench.context("staff"), reservation_id=granted, cause="staff", revoke_access=True
-                )
-            )
-        )
+        ledger.withdraw(granted)
         removal = RecordRemovalOutcome(
             context=bench.context("worker"),
             reservation_id=granted,
@@ -266,12 +282,9 @@ def test_notices_revocations_and_removals_continue_after_the_clock_came_back(
             case_id=uuid4(),
         )
         done(bench.run(removal))
-        with bench.storage.datastore.get_connection() as conn:
-            append_hashed(conn)
-            key = derive_signing_key(bench.storage.vault.rings["master"])
-            assert sign_head(conn, key, bench.storage.recorder.clock.now()) is not None
+        assert ledger.sign()
 
-    with after_clock_was_ahead(open_ledger, ahead, use, is_restarted=is_restarted) as (ledger, _):
+    with step.after(use) as (ledger, _):
         for _ in range(2):
             ledger.sweep()
         templates = [message.template for message in ledger.channel.sent]
@@ -279,10 +292,8 @@ def test_notices_revocations_and_removals_continue_after_the_clock_came_back(
         assert ledger.bench.rows("SELECT count(*) FROM revocations") == [(0,)]
 
 
-@RESTART
-def test_removal_waits_for_no_access_that_was_granted_while_the_clock_was_ahead(
-    open_ledger: OpenLedger, is_restarted: bool
-) -> None:
+@pytest.mark.parametrize("step", [(TWO_DAYS, False), (TWO_DAYS, True)], indirect=True)
+def test_removal_waits_for_no_access_that_was_granted_while_the_clock_was_ahead(step: ClockStep) -> None:
     """However many there are, nothing about them is due: one look takes a bounded number."""
 
     def use(ledger: SteppedLedger) -> None:
@@ -301,29 +312,16 @@ def test_removal_waits_for_no_access_that_was_granted_while_the_clock_was_ahead(
             bench.attempt(reservation.reservation_id)
         removed = ledger.reserve("wang@example.com")
         bench.attempt(removed)
-        done(
-            bench.run(
-                RefundReservation(
-                    context=bench.context("staff"), reservation_id=removed, cause="staff", revoke_access=True
-                )
-            )
-        )
-        with bench.storage.datastore.get_connection() as conn:
-            append_hashed(conn)
-            key = derive_signing_key(bench.storage.vault.rings["master"])
-            assert sign_head(conn, key, bench.storage.recorder.clock.now()) is not None
+        ledger.withdraw(removed)
+        assert ledger.sign()
 
-    with after_clock_was_ahead(open_ledger, timedelta(days=2), use, is_restarted=is_restarted) as (ledger, _):
+    with step.after(use) as (ledger, _):
         ledger.sweep()
         assert [removal.cause for removal in ledger.channel.revoked] == ["withdrawn"]
 
 
-@AHEAD
-@RESTART
 @pytest.mark.parametrize("kind", ["issue", "import"])
-def test_batch_waits_for_no_runner_that_ended_while_the_clock_was_ahead(
-    open_ledger: OpenLedger, ahead: timedelta, is_restarted: bool, kind: BatchKind
-) -> None:
+def test_batch_waits_for_no_runner_that_ended_while_the_clock_was_ahead(step: ClockStep, kind: BatchKind) -> None:
     """One that is at work renews its lease within a minute; otherwise another continues, or the import is broken."""
 
     def use(ledger: SteppedLedger) -> NewBatch:
@@ -343,7 +341,7 @@ def test_batch_waits_for_no_runner_that_ended_while_the_clock_was_ahead(
         assert BatchRepository(ledger.bench.storage).insert(batch, now)
         return batch
 
-    with after_clock_was_ahead(open_ledger, ahead, use, is_restarted=is_restarted) as (ledger, batch):
+    with step.after(use) as (ledger, batch):
         batches, successor = BatchRepository(ledger.bench.storage), uuid4()
 
         def claim() -> bool:
@@ -360,27 +358,19 @@ def test_batch_waits_for_no_runner_that_ended_while_the_clock_was_ahead(
         assert stored.state == ("working" if kind == "issue" else "broken")
 
 
-@AHEAD
-@RESTART
 @pytest.mark.parametrize("per_minute", [None, 60], ids=["no-rate", "rate"])
-def test_hand_out_continues_after_the_clock_came_back(
-    open_ledger: OpenLedger, ahead: timedelta, is_restarted: bool, per_minute: int | None
-) -> None:
+def test_hand_out_continues_after_the_clock_came_back(step: ClockStep, per_minute: int | None) -> None:
     """Rows of a list that was uploaded, of which a worker that died leased some, at the rate of the hand-out."""
-
-    def rig_of(ledger: SteppedLedger, campaign_id: UUID) -> HandOutRig:
-        now = ledger.bench.storage.recorder.clock.now()
-        return HandOutRig(ledger.bench, ledger.steps, ledger.channel, now, campaign_id)
 
     def use(ledger: SteppedLedger) -> UUID:
         campaign_id = ledger.bench.create_campaign()
-        rig = rig_of(ledger, campaign_id)
+        rig = ledger.rig(campaign_id)
         rig.add(rig.create(per_minute), *people(4))
         assert len(rig.sender().queue.take(rig.now, 1)) == 1
         return campaign_id
 
-    with after_clock_was_ahead(open_ledger, ahead, use, is_restarted=is_restarted) as (ledger, campaign_id):
-        rig = rig_of(ledger, campaign_id)
+    with step.after(use) as (ledger, campaign_id):
+        rig = ledger.rig(campaign_id)
         ledger.sweep()
         for _ in range(2):
             rig.send()
@@ -388,37 +378,29 @@ def test_hand_out_continues_after_the_clock_came_back(
         assert sorted(message.recipient.typed for message in ledger.channel.sent) == people(4)
 
 
-@AHEAD
-@RESTART
-def test_message_deferred_by_the_wrong_clock_is_sent(
-    open_ledger: OpenLedger, ahead: timedelta, is_restarted: bool
-) -> None:
+def test_message_deferred_by_the_wrong_clock_is_sent(step: ClockStep) -> None:
     """A notice and an email of a hand-out: written by the right clock, and deferred by the one that was ahead."""
     asked = timedelta(hours=2)
-
-    def rig_of(ledger: SteppedLedger, campaign_id: UUID) -> HandOutRig:
-        now = ledger.bench.storage.recorder.clock.now()
-        return HandOutRig(ledger.bench, ledger.steps, ledger.channel, now, campaign_id)
 
     def use(ledger: SteppedLedger) -> UUID:
         ledger.step(timedelta())
         ledger.bench.attempt(ledger.reserve("mei@example.com"), REFUSED, channel="fake")
         campaign_id = ledger.bench.create_campaign()
-        rig = rig_of(ledger, campaign_id)
+        rig = ledger.rig(campaign_id)
         rig.add(rig.create(), "li@example.com")
-        ledger.step(ahead)
+        ledger.step(step.ahead)
         ledger.channel.always("mei@example.com", RetryLater(server="team", reason="full", wait=asked))
         ledger.channel.always("li@example.com", RetryLater(server="team", reason="full", wait=asked))
         ledger.sweep()
-        rig_of(ledger, campaign_id).send()
+        ledger.rig(campaign_id).send()
         assert [message.recipient.typed for message in ledger.channel.sent] == ["mei@example.com", "li@example.com"]
         return campaign_id
 
-    with after_clock_was_ahead(open_ledger, ahead, use, is_restarted=is_restarted) as (ledger, campaign_id):
+    with step.after(use) as (ledger, campaign_id):
         ledger.channel = FakeChannel()
         for _ in range(2):
             ledger.sweep()
-        rig_of(ledger, campaign_id).send()
+        ledger.rig(campaign_id).send()
         assert sorted(message.recipient.typed for message in ledger.channel.sent) == [
             "li@example.com",
             "mei@example.com",
@@ -436,11 +418,7 @@ def test_message_deferred_by_the_right_clock_waits(open_ledger: OpenLedger) -> N
         assert len(ledger.channel.sent) == 1
 
 
-@AHEAD
-@RESTART
-def test_webhooks_are_delivered_when_the_clock_came_back(
-    open_ledger: OpenLedger, ahead: timedelta, is_restarted: bool
-) -> None:
+def test_webhooks_are_delivered_when_the_clock_came_back(step: ClockStep) -> None:
     """A message that was refused, an endpoint in backoff, and one that a lost process leased."""
     with WebhookReceiver() as server, WebhookReceiver() as other:
 
@@ -461,25 +439,22 @@ def test_webhooks_are_delivered_when_the_clock_came_back(
                 other.url,
             )
 
-        with after_clock_was_ahead(open_ledger, ahead, use, is_restarted=is_restarted) as (ledger, _):
+        with step.after(use) as (ledger, _):
             ledger.sweep()
             WebhookBench(ledger.bench).deliver()
             assert [len(receiver.received) for receiver in (server, other)] == [2, 2]
 
 
-@AHEAD
 @pytest.mark.parametrize("is_same_beat", [False, True], ids=["beat-died-while-ahead", "same-beat"])
-def test_schedule_continues_after_the_clock_came_back(
-    open_ledger: OpenLedger, ahead: timedelta, is_same_beat: bool
-) -> None:
+def test_schedule_continues_after_the_clock_came_back(step_of_running: ClockStep, is_same_beat: bool) -> None:
     """The lease of a beat that died is taken over, and each task is due."""
-    with open_ledger() as ledger:
+    with step_of_running.open() as ledger:
         numbers = iter(range(0, 1000, 10))
         first, second = (
             SchedulerLease(ledger.bench.database_url, f"host:{nth}", UUID(int=nth), lambda: float(next(numbers)))
             for nth in (1, 2)
         )
-        ledger.step(ahead)
+        ledger.step(step_of_running.ahead)
         assert first.hold()
         assert first.claim_runs({"sweep": 3.0})
         ledger.step(timedelta())
@@ -492,17 +467,13 @@ def test_schedule_continues_after_the_clock_came_back(
             each.close()
 
 
-@AHEAD
-def test_log_is_signed_when_the_clock_came_back(open_ledger: OpenLedger, ahead: timedelta) -> None:
+def test_log_is_signed_when_the_clock_came_back(step_of_running: ClockStep) -> None:
     """A checkpoint in the future delays none; the next one is signed a minute later, as always."""
 
     def sign(ledger: SteppedLedger) -> bool:
         ledger.bench.issue()
-        with ledger.bench.storage.datastore.get_connection() as conn:
-            append_hashed(conn)
-            key = derive_signing_key(ledger.bench.storage.vault.rings["master"])
-            return sign_head(conn, key, ledger.bench.storage.recorder.clock.now()) is not None
+        return ledger.sign()
 
-    with after_clock_was_ahead(open_ledger, ahead, sign, is_restarted=False) as (ledger, is_signed):
+    with step_of_running.after(sign) as (ledger, is_signed):
         assert is_signed
         assert [sign(ledger), sign(ledger)] == [True, False]
