@@ -42,7 +42,6 @@ class OnlyContract(Contract):
         return ContractCheck(kept=not breaches, metadata={"breaches": breaches})
 
     def render_broken_contract(self, check: ContractCheck) -> None:
-        """Print one line for each breach."""
         for importer, imported, line in cast("list[Breach]", check.metadata["breaches"]):
             output.print_error(f"{importer} is not allowed to import {imported} (l.{line})")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from vulture import Vulture
 from vulture.config import make_config
 
-from tests.architecture.sources import nodes_of, parse
+from tests.architecture.sources import find, parse
 
 
 def unused_code(folder: Path) -> list[str]:
@@ -34,9 +34,8 @@ def unused_code(folder: Path) -> list[str]:
 
 def _fields(path: Path) -> Iterator[int]:
     """Lines that declare a field: an annotated name in the body of a class."""
-    for node in nodes_of(parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.ClassDef):
-            yield from (field.lineno for field in node.body if isinstance(field, ast.AnnAssign))
+    for node in find(parse(path.read_text("utf-8")), ast.ClassDef):
+        yield from (field.lineno for field in node.body if isinstance(field, ast.AnnAssign))
 
 
 if __name__ == "__main__":

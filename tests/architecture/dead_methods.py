@@ -98,8 +98,6 @@ def _build(folder: Path, packages: list[str]) -> build.BuildResult:
 
 
 class _Uses:
-    """Methods that the code names, by class where mypy knows it."""
-
     def __init__(self, types: dict[Expression, Type]) -> None:
         self.by_class: set[tuple[str, str]] = set()
         self.by_name: set[str] = set()

@@ -58,7 +58,6 @@ class Machine(NamedTuple):
     processor: str
 
     def __str__(self) -> str:
-        """Return its name in messages."""
         return f"{self.system} {self.processor}"
 
     @property
@@ -114,7 +113,6 @@ def read_digests(text: str) -> dict[str, str]:
 
 
 def _installed(pins: list[Pin]) -> Iterator[tuple[Pin, Machine, str]]:
-    """Yield each pin with each machine and Python that its marker names."""
     for pin, machine, python in product(pins, MACHINES, PYTHONS):
         if not pin.marker or Marker(pin.marker).evaluate(_environment(machine, python)):
             yield pin, machine, python

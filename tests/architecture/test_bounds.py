@@ -4,20 +4,19 @@ import ast
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.architecture.sources import nodes_of, parse
+from tests.architecture.sources import ROOMS, ROOT, find, parse, read, trees
 from tests.small_world import loader, uses
 from tests.small_world.bounds import SMALL, USUAL, USUAL_FAMILIES
 from tests.small_world.loader import LIMIT, shrink
 from tests.small_world.uses import RECORD, RecordedStatement, mark_uses
 from tests.small_world.worlds import CAN_BE_SMALL, LEFT_OUT, can_be_small, world_of
 
-ROOT: Final = Path(__file__).parents[2]
-ROOMS: Final = ("domain", "projections", "api", "workers")
 SIZED_CALLS: Final = {"lru_cache", "deque", "Queue", "BoundedSemaphore", "Semaphore", "ThreadPoolExecutor"}
 SIZE_KEYWORDS: Final = {"maxsize", "maxlen", "max_workers", "pool_size"}
 _STATEMENT: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
@@ -32,23 +31,18 @@ def find_bounds(module: str, source: str) -> Iterator[str]:
                 yield from (f"{module}:{name}" for name in _numbers(target, statement.value))
         elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
             yield from (f"{module}:{name}" for name in _numbers(statement.target, statement.value))
-    for node in nodes_of(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
-            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
-            sizes = [word.value for word in node.keywords if word.arg in SIZE_KEYWORDS]
-            if name in SIZED_CALLS and any(_is_number(size) for size in [*sizes, *node.args[:1]]):
-                yield f"{module}:{name}"
-        elif isinstance(node, ast.arguments):
-            named = zip(node.kwonlyargs, node.kw_defaults, strict=True)
-            yield from (
-                f"{module}:{argument.arg}"
-                for argument, default in named
-                if argument.arg in SIZE_KEYWORDS and default is not None and _is_number(default)
-            )
+    for call in find(tree, ast.Call):
+        name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+        sizes = [word.value for word in call.keywords if word.arg in SIZE_KEYWORDS]
+        if name in SIZED_CALLS and any(_is_number(size) for size in [*sizes, *call.args[:1]]):
+            yield f"{module}:{name}"
+    for arguments in find(tree, ast.arguments):
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+            if argument.arg in SIZE_KEYWORDS and default is not None and _is_number(default):
+                yield f"{module}:{argument.arg}"
 
 
 def find_limits(module: str, text: str) -> Iterator[str]:
-    """Yield the keys of the statements with a literal LIMIT of more than one."""
     parts = _STATEMENT.split(text)[1:]
     for name, statement in zip(parts[::2], parts[1::2], strict=True):
         if any(int(size) > 1 for size in LIMIT.findall(statement)):
@@ -61,20 +55,18 @@ def explain(key: str) -> str | None:
     return USUAL.get(key) or next((why for pattern, why in USUAL_FAMILIES.items() if re.search(pattern, name)), None)
 
 
+@cache
 def all_bounds() -> list[str]:
-    """The keys of all numbers and literal sizes in the rooms."""
+    """Return the keys of all numbers and literal sizes in the rooms."""
     keys: list[str] = []
-    for room in ROOMS:
-        for path in sorted((ROOT / room).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            keys += find_bounds(".".join(parts[:-1] if parts[-1] == "__init__" else parts), path.read_text("utf-8"))
-    for path in sorted((ROOT / "projections/sql").glob("*.sql")):
-        keys += find_limits(f"projections.sql.{path.stem}", path.read_text("utf-8"))
+    for path in trees(*ROOMS):
+        keys += find_bounds(path.removesuffix(".py").removesuffix("/__init__").replace("/", "."), read(path))
+    for file in sorted((ROOT / "projections/sql").glob("*.sql")):
+        keys += find_limits(f"projections.sql.{file.stem}", file.read_text("utf-8"))
     return keys
 
 
 def test_each_bound_is_small_in_the_small_world_or_says_why_not() -> None:
-    """A new bound is met by tests before production meets it."""
     unknown = [key for key in all_bounds() if key not in SMALL and explain(key) is None]
 
     assert not unknown, (
@@ -102,7 +94,6 @@ def test_small_world_names_only_bounds_that_exist() -> None:
     ],
 )
 def test_bound_is_found_and_made_small(source: str) -> None:
-    """As a constant, also in a tuple, as the size of a cache, as a default."""
     source = source.replace("PAGE(", "lru_cache(").replace("*, PAGE", "*, pool_size")
     (key,) = (key for key in find_bounds("m", source) if not key.endswith("FIRST"))
 
@@ -129,7 +120,6 @@ def test_module_is_made_small_once_for_each_source_and_size(tmp_path: Path, monk
 
 
 def test_limit_of_a_statement_is_found() -> None:
-    """Unless it takes one row."""
     text = "-- name: one\nSELECT 1 LIMIT 1;\n-- name: few\nSELECT 1 LIMIT 20;\n-- name: asked\nSELECT 1 LIMIT %s;\n"
 
     assert list(find_limits("m", text)) == ["m:few"]

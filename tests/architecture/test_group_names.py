@@ -34,7 +34,6 @@ QUERIES = {"StatementParams"}
 
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:
-    """All modules of a package, those of its folders too."""
     for listed in iter_modules(package.__path__, f"{package.__name__}."):
         if listed.name.startswith("api.cli.embedded") or listed.name == "api.main":
             continue
@@ -45,7 +44,6 @@ def modules(package: ModuleType) -> Iterator[ModuleType]:
 
 
 def classes(package: ModuleType, base: type) -> set[Any]:
-    """Classes that its modules define."""
     return {
         kind
         for module in modules(package)
@@ -55,7 +53,6 @@ def classes(package: ModuleType, base: type) -> set[Any]:
 
 
 def is_checked(annotation: object, metadata: Sequence[object]) -> bool:
-    """Whether a field's type checks the name."""
     parts = [*metadata, *get_args(annotation)]
     inner = [part for part in get_args(annotation) if get_origin(part) is Annotated]
     return CHECKED in parts or any(CHECKED in get_args(part) for part in inner)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -81,6 +82,7 @@ def sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     return Sample(tmp_path, capsys)
 
 
+@cache
 def rooms() -> dict[str, list[list[str]]]:
     """Layers of each package from the outermost to the innermost, as the contracts declare them."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
@@ -92,7 +94,6 @@ def rooms() -> dict[str, list[list[str]]]:
 
 
 def lay_out(folder: Path) -> None:
-    """Make the smallest tree that keeps every contract."""
     for package in PACKAGES:
         (folder / package).mkdir()
         (folder / package / "__init__.py").touch()
@@ -110,13 +111,11 @@ def lay_out(folder: Path) -> None:
 
 
 def write(folder: Path, module: str, *statements: str) -> None:
-    """Write a module of the sample tree."""
     (folder / module).mkdir(exist_ok=True)
     (folder / module / "__init__.py").write_text("".join(f"{statement}\n" for statement in statements))
 
 
 def broken(output: str) -> list[str]:
-    """Names of the contracts that a run reports as broken, in its order."""
     return re.findall(r"^(.+) BROKEN\b", output, re.MULTILINE)
 
 
@@ -138,13 +137,11 @@ def test_no_modules_import_each_other(package: str) -> None:
 
 
 def test_allowed_imports_are_not_reported(sample: Sample) -> None:
-    """The sample tree, which uses every allowed direction and the composition root, breaks nothing."""
     assert sample.lint() == (True, [])
 
 
 @pytest.mark.parametrize(("package", "statement", "contracts"), BREACHES)
 def test_forbidden_import_is_reported(sample: Sample, package: str, statement: str, contracts: list[str]) -> None:
-    """One forbidden import in the innermost module of a package breaks exactly the contracts that forbid it."""
     write(sample.folder, f"{package}/{rooms()[package][-1][-1]}", statement)
 
     assert sample.lint() == (False, contracts)
@@ -163,7 +160,6 @@ def test_http_in_a_use_case_is_reported(sample: Sample, statement: str) -> None:
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_import_from_an_outer_room_is_reported(sample: Sample, package: str) -> None:
-    """The innermost room of a package must not import the outermost one."""
     outermost, innermost = rooms()[package][0][0], rooms()[package][-1][-1]
     write(sample.folder, f"{package}/{innermost}", f"import {package}.{outermost}")
 
@@ -182,7 +178,6 @@ def test_room_without_a_place_is_reported(sample: Sample, package: str) -> None:
 
 
 def test_loading_the_domain_loads_no_driver() -> None:
-    """Importing all of the domain brings neither our outer packages nor a driver, web or task library in."""
     source = (
         "import importlib, pkgutil, sys, domain\n"
         "for found in pkgutil.walk_packages(domain.__path__, 'domain.'):\n"

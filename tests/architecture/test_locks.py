@@ -16,7 +16,6 @@ PLACE = re.compile(r"://|^ *--?(i|index|extra-index|f|find-links|trusted-host|e|
 
 
 def asked(name: str) -> dict[str, Requirement]:
-    """Requirements of a list, by canonical name, with those of the lists that it includes."""
     requirements: dict[str, Requirement] = {}
     for line in (FOLDER / name).read_text().splitlines():
         if line.startswith("-r "):
@@ -28,13 +27,11 @@ def asked(name: str) -> dict[str, Requirement]:
 
 
 def locked(name: str) -> dict[str, Pin]:
-    """Pins of a lock, by canonical name."""
     return {pin.name: pin for pin in read_lock(name)}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_lock_holds_every_requirement_within_its_range(kind: str) -> None:
-    """Each requirement of the list is pinned in the lock to a version that the list allows."""
     pins = locked(f"{kind}.lock")
     missing = [
         str(requirement)
@@ -79,14 +76,12 @@ def test_every_supported_machine_can_install_a_lock(kind: str) -> None:
 
 
 def test_list_of_wheels_holds_files_of_the_locks_alone() -> None:
-    """Its files are those that the hashes of the locks name."""
     digests = {digest for kind in WITH_WHEELS for pin in read_lock(f"{kind}.lock") for digest in pin.hashes}
 
     assert {f"sha256:{digest}" for digest in read_digests(WHEELS.read_text()).values()} <= digests, "run `make lock`"
 
 
 def test_missing_wheel_is_named_with_its_machines() -> None:
-    """As of a package that compiles for each Python, on some machines."""
     files = {f"server-1.0-cp{minor}-cp{minor}-manylinux_2_17_x86_64.whl": minor for minor in ("311", "312", "313")}
     files |= {"server-1.0-py3-none-macosx_11_0_arm64.whl": "mac", "server-0.9-py3-none-any.whl": "old"}
     pin = Pin(

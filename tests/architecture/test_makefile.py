@@ -1,5 +1,7 @@
-"""`make run` in a fresh clone: what it installs, and with which pip."""
+"""Commands of development: what `make run` installs in a fresh clone, and the lists that test runs and mutants read."""
 
+import ast
+import json
 import os
 import re
 import shutil
@@ -9,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.locks import MACHINES
+from tests.architecture.sources import ROOT, find, parse, read
+from tests.support import optional_packages
+from tests.support.long_files import LONG_FILES, order_of
+from tests.support.optional_packages import OPTIONAL, describe_missing, may_run
 from tests.support.waiting import WAIT_S_MAX
 
-ROOT = Path(__file__).parents[2]
 PYTHON = """#!/bin/sh
 # Stands for Python: records its arguments, and creates environments that hold copies of it.
 here=$(dirname "$0")
@@ -33,7 +38,6 @@ EDITABLE = "install --quiet --no-deps --no-build-isolation --no-index --editable
 def make_in_clone(
     clone: Path, target: str, base_pip_status: int, machine: str = "linux aarch64"
 ) -> subprocess.CompletedProcess[str]:
-    """Run a target of the Makefile with the stand-in for Python."""
     shutil.copy(ROOT / "Makefile", clone)
     (clone / "requirements").mkdir()
     for name in (
@@ -78,7 +82,6 @@ def test_first_run_installs_the_lock_with_servers_alone(tmp_path: Path, base_pip
 
 
 def test_setup_adds_the_lock_of_tests_and_checks(tmp_path: Path) -> None:
-    """The same pip installs both locks."""
     assert make_in_clone(tmp_path, "setup", 0).returncode == 0
 
     commands = read_commands(tmp_path)
@@ -99,8 +102,66 @@ def test_machine_without_wheels_is_pointed_to_docker(tmp_path: Path, machine: st
 
 
 def test_machines_of_the_makefile_are_those_of_the_locks() -> None:
-    """The locks are checked for each of them."""
     machines = re.search(r"^MACHINES := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
     assert machines is not None
     assert machines[1].split() == [f"{machine.system}-{machine.processor}" for machine in MACHINES]
+
+
+def test_long_files_exist_once() -> None:
+    """A file that was renamed would take its place among the others in silence."""
+    assert [name for name in LONG_FILES if not (ROOT / name).is_file()] == []
+    assert len({*LONG_FILES}) == len(LONG_FILES)
+
+
+def test_long_files_come_first_in_their_order() -> None:
+    paths = [ROOT / name for name in ("tests/acceptance/test_logs.py", *reversed(LONG_FILES), "tests/unit/test_x.py")]
+
+    assert sorted(paths, key=order_of) == [*(ROOT / name for name in LONG_FILES), paths[0], paths[-1]]
+
+
+@pytest.mark.parametrize("name", OPTIONAL)
+def test_optional_tests_exist_and_ci_installs_their_packages(name: str) -> None:
+    """A package that CI lacks would make its tests fail there."""
+    optional = OPTIONAL[name]
+
+    assert (ROOT / optional.tests).exists()
+    assert [
+        word for word in optional.packages.split() if f"missing+=({word}" not in (ROOT / ".ci/run").read_text()
+    ] == []
+
+
+def test_missing_package_is_named_with_its_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = {"RabbitMQ": OPTIONAL["RabbitMQ"]._replace(are_installed=lambda: False)}
+    monkeypatch.setattr(optional_packages, "OPTIONAL", lacking)
+    monkeypatch.delenv("CI", raising=False)
+    sentences = list(describe_missing())
+    monkeypatch.setenv("CI", "true")
+
+    assert sentences == [
+        "Tests of tests/contracts/test_brokers.py did not run: no RabbitMQ (apt install rabbitmq-server)"
+    ]
+    assert may_run("RabbitMQ")
+    assert list(describe_missing()) == []
+
+
+def find_functions(module: str) -> set[str]:
+    """Find the functions of a module by the names that mutmut gives them: `x_name`, of a class `xǁClassǁname`."""
+    tree = parse(read(f"{module.replace('.', '/')}.py"))
+    methods = [
+        f"xǁ{owner.name}ǁ{node.name}"
+        for owner in find(tree, ast.ClassDef)
+        for node in owner.body
+        if isinstance(node, ast.FunctionDef)
+    ]
+    return {*methods, *(f"x_{node.name}" for node in tree.body if isinstance(node, ast.FunctionDef))}
+
+
+def test_each_explained_mutant_is_of_a_function_that_exists() -> None:
+    """An explanation goes with its function. `make mutate ARGS=--all` names those that no mutant needs any more."""
+    explained = json.loads(read("tests/mutation/explained.json"))
+    functions = [entry["function"].rpartition(".") for entry in explained]
+
+    assert [f"{module}.{name}" for module, _, name in functions if name not in find_functions(module)] == []
+    assert all(len(entry["reason"]) > 20 and entry["reason"].endswith(".") for entry in explained)
+    assert len({(entry["function"], entry["becomes"]) for entry in explained}) == len(explained)

@@ -2,15 +2,12 @@
 
 import ast
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.architecture.sources import nodes_of, parse
+from tests.architecture.sources import ROOMS, ROOT, find, parse, read, trees
 
-ROOT: Final = Path(__file__).parents[2]
-ROOMS: Final = ("domain", "projections", "api", "workers")
 TEXT_FILES: Final = frozenset({".py", ".po", ".html", ".sql", ".js", ".css", ".xml", ".svg", ".conf"})
 SIGNS_MAX: Final = 2
 """Texts up to this length are signs, such as an end of line, rather than words."""
@@ -25,7 +22,7 @@ def read_product() -> str:
 
 def find_impossible_texts(test: str) -> list[str]:
     """Find texts of `assert "..." not in ...` that occur neither in the product nor a second time in the test."""
-    asserted = [node.test for node in nodes_of(parse(test)) if isinstance(node, ast.Assert)]
+    asserted = [node.test for node in find(parse(test), ast.Assert)]
     compared = [node for each in asserted for node in ast.walk(each) if isinstance(node, ast.Compare)]
     absent = [each.left for each in compared if isinstance(each.ops[0], ast.NotIn)]
     texts = [each.value for each in absent if isinstance(each, ast.Constant) and isinstance(each.value, str)]
@@ -36,16 +33,13 @@ def find_impossible_texts(test: str) -> list[str]:
 @pytest.mark.parametrize("folder", ["unit", "properties"])
 def test_texts_that_tests_expect_to_be_absent_could_be_there(folder: str) -> None:
     """A text that was renamed in the product is absent forever: assert that it is there in another state, too."""
-    tests = sorted((ROOT / "tests" / folder).rglob("test_*.py"))
-
-    absent_texts = {path.relative_to(ROOT).as_posix(): find_impossible_texts(path.read_text("utf-8")) for path in tests}
+    tests = [path for path in trees(f"tests/{folder}") if "/test_" in path]
 
     assert tests
-    assert {path: texts for path, texts in absent_texts.items() if texts} == {}
+    assert {path: texts for path in tests if (texts := find_impossible_texts(read(path)))} == {}
 
 
 def test_absent_text_without_an_origin_is_found() -> None:
-    """Not one that the product has, and not one that the test puts in."""
     assert find_impossible_texts("assert 'look for our pigeon' not in page") == ["look for our pigeon"]
     assert find_impossible_texts("assert 'Retry-After' not in headers") == []
     assert find_impossible_texts("ask('our pigeon')\nassert 'our pigeon' not in page") == []

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.architecture.test_docs import DOCS
+from tests.architecture.sources import ROOT, read
 from tests.support.promql import alerts
 
-ROOT = DOCS.parent
-PAGE = (DOCS / "how-to/runbook.md").read_text("utf-8")
+PAGE = read("docs/how-to/runbook.md")
 PARTS = ["See", "Decide", "Act", "Over when", "Tell support"]
 DEPLOYMENTS = {"ledger up", "Compose", "cluster"}
 BLOCK = re.compile(r"```sh\n.*?```", re.DOTALL)
@@ -24,7 +23,6 @@ ROWS = re.findall(r"^\| `(Ledger\w+)` \| (page|ticket) \| \[.+\]\(#([\w-]+)\) \|
 
 
 def sections() -> dict[str, str]:
-    """The text of each section by its anchor."""
     texts = re.split(r"^## (.+)\n", PAGE, flags=re.MULTILINE)
     return {name.lower().replace(" ", "-"): text for name, text in zip(texts[1::2], texts[2::2], strict=True)}
 
@@ -43,12 +41,10 @@ def commands(section: str) -> Iterator[tuple[str, set[str]]]:
 
 
 def commands_of(deployment: str) -> list[str]:
-    """Every command of a deployment in the sections of alerts."""
     return [command for anchor in OF_ALERTS for command, named in commands(SECTIONS[anchor]) if deployment in named]
 
 
 def test_every_alert_has_its_row() -> None:
-    """Severity, section and first command are those of the rules file."""
     rules = [
         (
             rule["alert"],
@@ -88,8 +84,7 @@ def test_section_has_five_parts_and_commands_for_every_deployment(anchor: str) -
 
 
 def test_commands_of_compose_name_services_that_exist() -> None:
-    """As compose.yaml has them."""
-    services = set(yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"])
+    services = set(yaml.safe_load(read("compose.yaml"))["services"])
     named = {
         match[1].split()[0] for command in commands_of("Compose") for match in SERVICE.finditer(command) if match[1]
     }

@@ -1,15 +1,14 @@
 """No verdict depends on the speed of the machine: tests wait by `tests.support.waiting` and compare the order."""
 
 from collections import Counter
-from pathlib import Path
 from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.architecture.sources import read, trees
 from tests.architecture.timing import count_timed_calls, find_example_bounds
 
-ROOT: Final = Path(__file__).parents[2]
 ALLOWED: Final = {
     "tests/acceptance/test_operations.py": (1, "sleeps past a deadline of 5 s: later is past it as well"),
     "tests/acceptance/test_whole_way.py": (2, "the fastest of three requests against the timeout of a broker"),
@@ -36,17 +35,15 @@ ALLOWED: Final = {
 
 def test_tests_measure_no_time() -> None:
     """Use `wait_for` and WAIT_S_MAX, or the clock that the tested code is given."""
-    counts = {path: count_timed_calls(path.read_text("utf-8")).total() for path in (ROOT / "tests").rglob("test_*.py")}
-    timed = {path.relative_to(ROOT).as_posix(): count for path, count in counts.items() if count}
+    tests = [path for path in trees("tests") if "/test_" in path]
+    timed = {path: count for path in tests if (count := count_timed_calls(read(path)).total())}
 
     assert timed == {path: count for path, (count, _) in ALLOWED.items()}
 
 
 def test_random_tests_have_no_deadline() -> None:
     """An example may take as long as it takes; `timeout` of pyproject.toml ends what hangs."""
-    texts = {path: path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")}
-    bounds = {path.relative_to(ROOT).as_posix(): find_example_bounds(text) for path, text in texts.items()}
-    wrong = [f"{path}: {call}" for path, calls in bounds.items() for call in calls]
+    wrong = [f"{path}: {call}" for path in trees("tests") for call in find_example_bounds(read(path))]
 
     assert (settings().deadline, settings().suppress_health_check) == (None, (HealthCheck.too_slow,))
     assert not wrong, (
@@ -67,7 +64,6 @@ def test_random_tests_have_no_deadline() -> None:
     ],
 )
 def test_bounds_of_examples_are_listed(text: str, *, is_bound: bool) -> None:
-    """Deadlines of reservations are none of them."""
     assert bool(find_example_bounds(text)) == is_bound
 
 
@@ -81,5 +77,4 @@ def test_bounds_of_examples_are_listed(text: str, *, is_bound: bool) -> None:
     ],
 )
 def test_calls_that_depend_on_time_are_counted(text: str, counts: dict[str, int]) -> None:
-    """Not those that wait as long as it takes."""
     assert count_timed_calls(text) == Counter(counts)

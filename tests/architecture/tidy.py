@@ -10,12 +10,12 @@ import tokenize
 from collections.abc import Iterator
 from typing import Final
 
-from tests.architecture.sources import nodes_of, parse
+from tests.architecture.sources import find, imports, parse
 
 LINES_MAX, FUNCTION_LINES_MAX = 600, 60
 
 LEFTOVER = re.compile(r"\b(TODO|FIXME|XXX|(DESIGN|RELIABILITY|INCIDENT)(\.md| \w?\d))\b")
-CONFLICT = re.compile("^(<{7}|>{7}) ")
+CONFLICT = re.compile("^(<{7}|>{7}) ", re.MULTILINE)
 SILENCED = re.compile(r"(#\s*)?(noqa(: ?[A-Z]+\d+(, ?[A-Z]+\d+)*)?|type: ignore(\[[\w, -]+\])?|pragma: no \w+)")
 REASON = re.compile(r"[^\W\d_]{2,}.*\s[^\W\d_]{2,}")
 SKIP_WORD = re.compile(r"skip|xfail")
@@ -44,12 +44,10 @@ COPIES: Final = (".orig", ".rej", ".bak", "~")
 
 
 def long_functions(path: str, text: str) -> Offenses:
-    """Functions that don't fit a screen, counted from `def` to the last line, docstring included."""
-    for node in nodes_of(parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = (node.end_lineno or node.lineno) - node.lineno + 1
-            if lines > FUNCTION_LINES_MAX:
-                yield f"{path}::{node.name}: {lines} lines, at most {FUNCTION_LINES_MAX}"
+    for node in find(parse(text), ast.FunctionDef, ast.AsyncFunctionDef):
+        lines = (node.end_lineno or node.lineno) - node.lineno + 1
+        if lines > FUNCTION_LINES_MAX:
+            yield f"{path}::{node.name}: {lines} lines, at most {FUNCTION_LINES_MAX}"
 
 
 def leftovers(path: str, text: str) -> Offenses:
@@ -59,9 +57,8 @@ def leftovers(path: str, text: str) -> Offenses:
     """
     if path.endswith(COPIES):
         yield f"{path}: a copy"
-    for number, line in enumerate(text.splitlines(), start=1):
-        if match := LEFTOVER.search(line) or CONFLICT.search(line):
-            yield f"{path}:{number}: {match[0]}"
+    for pattern in (LEFTOVER, CONFLICT):
+        yield from _matches(pattern, path, text)
 
 
 def silenced_without_reason(path: str, text: str) -> Offenses:
@@ -78,38 +75,40 @@ def skipped_tests(path: str, text: str) -> Offenses:
     """Tests that may not run, or may fail: such a test promises nothing."""
     if not SKIP_WORD.search(text):
         return
-    for node in nodes_of(parse(text)):
-        if isinstance(node, ast.Attribute) and SKIPS.fullmatch(ast.unparse(node)):
+    for node in find(parse(text), ast.Attribute):
+        if SKIPS.fullmatch(ast.unparse(node)):
             yield f"{path}:{node.lineno}: {ast.unparse(node)}"
 
 
 def places(path: str, text: str) -> Offenses:
     """Paths of one machine and hosts of registries: they make a clone depend on where it was written."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if match := PLACES.search(line):
-            yield f"{path}:{number}: {match[0]}"
+    yield from _matches(PLACES, path, text)
 
 
 def past_the_terminal(path: str, text: str) -> Offenses:
     """Lines that reach a terminal with what people and servers typed in them, and skip `projections.terminal.text`."""
-    for node in nodes_of(parse(text)):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [name.name for name in node.names]
-            if path not in RICH_IS_IN and any(module.split(".")[0] == "rich" for module in modules):
-                yield f"{path}:{node.lineno}: rich is imported in {' and '.join(RICH_IS_IN)} alone"
-        elif isinstance(node, ast.Call) and path != TERMINAL_TEXT and _says_a_variable(node):
+    for line, module in imports(parse(text)):
+        if path not in RICH_IS_IN and module.split(".")[0] == "rich":
+            yield f"{path}:{line}: rich is imported in {' and '.join(RICH_IS_IN)} alone"
+    for node in find(parse(text), ast.Call) if path != TERMINAL_TEXT else ():
+        if _says_a_variable(node):
             yield f"{path}:{node.lineno}: {ast.unparse(node.func)}"
 
 
 def markup(path: str, text: str) -> Offenses:
     """Markup of rich, in which a variable's `[...]` would be read too: `styled` makes text in a style."""
-    for node in nodes_of(parse(text)):
+    for node in find(parse(text), ast.Constant, ast.Attribute, ast.keyword):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and MARKUP.search(node.value):
             yield f"{path}:{node.lineno}: {node.value[:40]}"
         elif isinstance(node, ast.Attribute) and node.attr in {"from_markup", "print_markup"}:
             yield f"{path}:{node.lineno}: {ast.unparse(node)}"
         elif isinstance(node, ast.keyword) and node.arg in {"markup", "emoji"} and ast.unparse(node.value) != "False":
             yield f"{path}:{node.value.lineno}: {node.arg}={ast.unparse(node.value)}"
+
+
+def _matches(pattern: re.Pattern[str], path: str, text: str) -> Offenses:
+    for match in pattern.finditer(text):
+        yield f"{path}:{text.count(chr(10), 0, match.start()) + 1}: {match[0]}"
 
 
 def _says_a_variable(call: ast.Call) -> bool:

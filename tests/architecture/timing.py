@@ -4,7 +4,7 @@ import ast
 from collections import Counter
 from typing import Final
 
-from tests.architecture.sources import nodes_of, parse
+from tests.architecture.sources import find, parse
 
 CLOCKS: Final = frozenset({"time.sleep", "time.monotonic", "time.perf_counter", "time.time", "asyncio.sleep"})
 WAITS: Final = frozenset({"wait", "join", "result", "communicate", "run", "check_output", "urlopen"})
@@ -16,10 +16,10 @@ SECONDS_MIN: Final = 1
 def count_timed_calls(text: str) -> Counter[str]:
     """Count the calls that sleep or read a clock, and the waits (`bound`) whose bound is a number, not WAIT_S_MAX."""
     counts: Counter[str] = Counter()
-    for call in nodes_of(parse(text)):
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+    for call in find(parse(text), ast.Call):
+        if not isinstance(call.func, ast.Attribute):
             continue
-        name = ast.unparse(call.func)
+        name = f"{getattr(call.func.value, 'id', '')}.{call.func.attr}"
         # asyncio.sleep(0) gives way to other tasks and waits for nothing.
         if name in CLOCKS and ast.unparse(call) != "asyncio.sleep(0)":
             counts[name] += 1
@@ -31,8 +31,8 @@ def count_timed_calls(text: str) -> Counter[str]:
 def find_example_bounds(text: str) -> list[str]:
     """List the settings of Hypothesis that set a deadline, or suppress health checks but not that of slow drawing."""
     bounds = []
-    for call in nodes_of(parse(text)):
-        if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] in {"settings", "register_profile"}:
+    for call in find(parse(text), ast.Call):
+        if getattr(call.func, "attr", getattr(call.func, "id", "")) in {"settings", "register_profile"}:
             words = {word.arg: ast.unparse(word.value) for word in call.keywords}
             if words.get("deadline", "None") != "None" or "too_slow" not in words.get(
                 "suppress_health_check", "too_slow"

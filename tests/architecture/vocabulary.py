@@ -1,23 +1,16 @@
 """Retired words and their replacements: in identifiers, texts, docstrings, comments, and as names of exceptions.
 
-None of them is used. `python -m tests.architecture.vocabulary` prints each one that is, with the word to write; with a
-word as argument it prints where that is.
+None of them is used. `test_vocabulary.py` names each place of one, with the word to write.
 """
 
 import ast
 import io
 import re
-import sys
 import tokenize
-from collections import Counter
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Final
 
-from tests.architecture.sources import nodes_of, parse
-
-ROOT = Path(__file__).parents[2]
-COMMAND = ".venv/bin/python -m tests.architecture.vocabulary"
+from tests.architecture.sources import ROOT, find, parse, read
 
 RETIRED: Final = {
     "anew": "again; rebuild, recompute",
@@ -127,152 +120,88 @@ PROSE: Final = {
 }
 """Not in text for people: tests, documentation, catalogs, alerts, messages, help, log lines and help of metrics."""
 
-CODE: Final = ("domain", "projections", "api", "workers", "benchmarks", "clients", "tests", "docs")
 ROOT_FILES: Final = ("Makefile", "compose.yaml", "Dockerfile")
 DEPLOYED: Final = ("yml", "yaml", "json", "conf", "sh")
 BODIES: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _NAME: Final = re.compile(r"`[^`]*`")
-_ANY_PROSE: Final = re.compile(rf"\b(?:{'|'.join(PROSE)})\b", re.IGNORECASE)
 _WORD: Final = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
-
-Counts = dict[str, dict[str, int]]
+_LITERALS: Final = {phrase: re.sub(r".\?", "", re.sub(r"\(\?.*?\)\??", "", phrase)).strip() for phrase in PROSE}
+"""What each text with the phrase contains; to look for that first is much faster."""
 
 
 def bound_names(tree: ast.AST) -> Iterator[str]:
-    """Names that code gives: to classes, functions, parameters, variables, attributes and imports."""
-    for node in nodes_of(tree):
-        match node:
-            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                yield name
-            case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
-                yield name
-            case ast.alias(asname=str(name)):
-                yield name
-            case _:
-                pass
+    """Yield the names that code gives: to classes, functions, parameters, variables, attributes and imports."""
+    yield from (node.name for node in find(tree, ast.FunctionDef, ast.AsyncFunctionDef))
+    yield from (node.name for node in find(tree, ast.ClassDef))
+    yield from (node.arg for node in find(tree, ast.arg))
+    yield from (node.id for node in find(tree, ast.Name) if isinstance(node.ctx, ast.Store))
+    yield from (node.attr for node in find(tree, ast.Attribute) if isinstance(node.ctx, ast.Store))
+    yield from (node.asname for node in find(tree, ast.alias) if node.asname is not None)
 
 
-def retired_in(name: str) -> Iterator[str]:
-    """Retired words in one identifier."""
-    yield from (word for word in map(str.lower, _WORD.findall(name)) if word in RETIRED)
-    if name.strip("_").lower() in WITHOUT_NOUN:
-        yield name.strip("_").lower()
-
-
-def aliases(tree: ast.AST) -> Iterator[str]:
-    """Names of caught exceptions that are not `error`."""
-    for node in nodes_of(tree):
-        if isinstance(node, ast.ExceptHandler) and node.name not in {None, ALIAS}:
-            yield str(node.name)
+def retired_in(name: str) -> dict[str, str]:
+    """Return the retired words in one identifier, with the words to write."""
+    words = {word: RETIRED[word] for word in map(str.lower, _WORD.findall(name)) if word in RETIRED}
+    whole = name.strip("_").lower()
+    return words | ({whole: WITHOUT_NOUN[whole]} if whole in WITHOUT_NOUN else {})
 
 
 def messages(tree: ast.AST) -> Iterator[str]:
-    """String literals of several words, which become messages, help and log lines; docstrings are checked elsewhere."""
-    docstrings = {
-        id(statement.value)
-        for node in nodes_of(tree)
-        if isinstance(node, BODIES)
-        for statement in node.body
-        if isinstance(statement, ast.Expr)
-    }
-    for node in nodes_of(tree):
-        match node:
-            case ast.Constant(value=str(text)) if " " in text and id(node) not in docstrings:
-                yield text
-            case _:
-                continue
+    """Yield string literals of several words, which become messages, help and log lines."""
+    docstrings = {id(text) for text in _docstrings(tree)}
+    for node in find(tree, ast.Constant):
+        if isinstance(node.value, str) and " " in node.value and id(node) not in docstrings:
+            yield node.value
 
 
 def notes(source: str) -> Iterator[str]:
-    """Docstrings and comments, without names in backticks, which are the names of something else."""
-    for node in nodes_of(parse(source)):
-        if isinstance(node, BODIES):
-            for statement in node.body:
-                match statement:
-                    case ast.Expr(value=ast.Constant(value=str(text))):
-                        yield _NAME.sub("", text)
-                    case _:
-                        continue
+    """Yield docstrings and comments, without names in backticks, which are the names of something else."""
+    for text in _docstrings(parse(source)):
+        yield _NAME.sub("", str(text.value))
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             yield _NAME.sub("", token.string)
 
 
-def prose_in(texts: Iterable[str]) -> Counter[str]:
-    """Retired words in texts."""
-    text = "\n".join(texts)
-    counts = {phrase: len(re.findall(rf"\b{phrase}\b", text, re.IGNORECASE)) for phrase in PROSE}
-    return Counter({phrase: count for phrase, count in counts.items() if count})
+def _docstrings(tree: ast.AST) -> Iterator[ast.Constant]:
+    for node in find(tree, *BODIES):
+        for statement in getattr(node, "body", ()):
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                yield statement.value
 
 
-def read_texts(root: Path) -> Iterator[tuple[str, str]]:
-    """Documentation, catalogs and alerts by path."""
-    yield from ((path.name, path.read_text("utf-8")) for path in sorted(root.glob("*.md")))
-    yield from ((name, (root / name).read_text("utf-8")) for name in ROOT_FILES if (root / name).exists())
-    for folder, pattern in (("docs", "*.md"), ("api/i18n", "*.po"), *(("deploy", f"*.{kind}") for kind in DEPLOYED)):
-        for path in sorted((root / folder).rglob(pattern)):
-            if "_build" not in path.parts:
-                yield path.relative_to(root).as_posix(), _said(path)
+def prose_in(texts: Iterable[str]) -> dict[str, int]:
+    text = "\n".join(texts).lower()
+    likely = [phrase for phrase, literal in _LITERALS.items() if literal in text]
+    counts = {phrase: len(re.findall(rf"\b{phrase}\b", text)) for phrase in likely}
+    return {phrase: count for phrase, count in counts.items() if count}
 
 
-def _said(path: Path) -> str:
-    lines = path.read_text("utf-8").splitlines()
-    return "\n".join(line for line in lines if path.suffix != ".po" or not line.startswith(("#", "msgid")))
+def list_texts() -> dict[str, str]:
+    """Return documentation, catalogs and alerts by path; of a catalog what its readers see."""
+    paths = [*ROOT.glob("*.md"), *(ROOT / name for name in ROOT_FILES), *(ROOT / "docs").rglob("*.md")]
+    paths += [
+        *(ROOT / "api/i18n").rglob("*.po"),
+        *(path for kind in DEPLOYED for path in (ROOT / "deploy").rglob(f"*.{kind}")),
+    ]
+    names = (path.relative_to(ROOT).as_posix() for path in sorted(paths) if "_build" not in path.parts)
+    return {name: without_keys(read(name)) if name.endswith(".po") else read(name) for name in names}
 
 
-def trees(root: Path) -> Iterator[tuple[str, ast.Module]]:
-    """Every module of the repository."""
-    for folder in CODE:
-        for path in sorted((root / folder).rglob("*.py")):
-            if "_build" not in path.parts:
-                yield path.relative_to(root).as_posix(), parse(path.read_text("utf-8"))
+def without_keys(catalog: str) -> str:
+    return "\n".join(line for line in catalog.splitlines() if not line.startswith(("#", "msgid")))
 
 
-def count_all(root: Path = ROOT) -> Counts:
-    """How often each retired word is still used."""
-    identifiers: Counter[str] = Counter()
-    caught: Counter[str] = Counter()
-    said = [text for path, text in read_texts(root) if path != "docs/glossary.md"]
-    noted: list[str] = []
-    for path, tree in trees(root):
-        names = [name for name in bound_names(tree) if f"{path}: {name}" not in CONTRACT_NAMES]
-        identifiers.update(word for name in names for word in retired_in(name))
-        said += [name.replace("_", " ") for name in names if name.startswith("test_")]
-        caught.update(aliases(tree))
-        said += messages(tree) if not path.startswith("tests/") else ()
-        source = (root / path).read_text("utf-8")
-        noted += notes(source) if _ANY_PROSE.search(source) else ()  # splitting into tokens takes most of the time
-    counts = {"identifiers": identifiers, "exceptions": caught, "prose": prose_in(said), "notes": prose_in(noted)}
-    return {kind: dict(sorted(count.items())) for kind, count in counts.items()}
-
-
-def findings(counts: Counts) -> Iterator[str]:
-    """Say what to write instead of each retired word that is used."""
-    for kind, words in counts.items():
-        for word, count in words.items():
-            yield f"{kind}: {word} is used {count} times: write {replacement(word)}"
-
-
-def replacement(word: str) -> str:
-    """What to write for a retired word."""
-    return RETIRED.get(word) or WITHOUT_NOUN.get(word) or PROSE.get(word) or ALIAS
-
-
-def places(word: str, root: Path = ROOT) -> Iterator[str]:
-    """Where an identifier, an exception or a text has a retired word."""
-    for path, tree in trees(root):
-        for name in sorted({*bound_names(tree), *aliases(tree)}):
-            if word in {*retired_in(name), name}:
-                yield f"{path}: {name}"
-        if word in PROSE:
-            own_messages = messages(tree) if not path.startswith("tests/") else ()
-            texts = [*own_messages, *notes((root / path).read_text("utf-8"))]
-            yield from (f"{path}: {text}" for text in texts if word in prose_in([text]))
-    for path, text in read_texts(root):
-        yield from (f"{path}:{at}" for at, line in enumerate(text.splitlines(), 1) if word in prose_in([line]))
-
-
-if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        sys.stdout.writelines(f"{place}\n" for place in places(argument))
-    sys.exit("\n".join(findings(count_all())) or None)
+def findings_in(path: str, source: str) -> Iterator[str]:
+    tree, is_test = parse(source), path.startswith("tests/")
+    names = sorted({name for name in bound_names(tree) if f"{path}: {name}" not in CONTRACT_NAMES})
+    for name in names:
+        yield from (f"{path}: {name}: write {better}" for better in retired_in(name).values())
+    for node in find(tree, ast.ExceptHandler):
+        if node.name not in {None, ALIAS}:
+            yield f"{path}: except ... as {node.name}: write {ALIAS}"
+    titles = [name.replace("_", " ") for name in names if name.startswith("test_")]
+    # To split a source into tokens takes long, so it is done where the source has such a word at all.
+    noted = notes(source) if prose_in([source]) else ()
+    phrases = prose_in([*titles, *(() if is_test else messages(tree)), *noted])
+    yield from (f"{path}: {phrase}: write {PROSE[phrase]}" for phrase in phrases)

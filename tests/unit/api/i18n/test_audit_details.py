@@ -17,7 +17,7 @@ from projections.repositories.audit_log import (
     describe_reason,
     describe_values,
 )
-from tests.architecture.sources import nodes_of, parse
+from tests.architecture.sources import find, parse
 from workers.channels.registry import channel_kinds
 
 ROOT: Final = Path(__file__).parents[4]
@@ -204,8 +204,7 @@ def recorded_names() -> dict[str, set[str]]:
         for room in ("api", "projections", "workers")
         for path in sorted((ROOT / room).rglob("*.py"))
         if "describe_" in (source := path.read_text("utf-8"))
-        for node in nodes_of(parse(source))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in find(parse(source), ast.FunctionDef, ast.AsyncFunctionDef)
     ]
     for function in functions:
         calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
