@@ -63,7 +63,6 @@ class Doors:
         self.text = f"FILE{uuid4().hex}".upper()
 
     def code(self, code_id: UUID) -> RedeemCode:
-        """The code as its row and its history say, which are the same."""
         row = self.app.services.reader.find_balance(code_id)
         assert row is not None
         code = code_from_named_row(row)
@@ -71,21 +70,17 @@ class Doors:
         return code
 
     def find(self, text: str) -> UUID:
-        """The id of a code."""
         code_id = self.app.services.reader.find_code(text)
         assert code_id is not None
         return code_id
 
     def issue(self, terms: CodeTerms = ISSUED) -> UUID:
-        """A code of these terms."""
         return self.find(self.app.issue(make_template(bound=False, **structs.asdict(terms))))
 
     def options(self, terms: CodeTerms) -> list[str]:
-        """Terms as a command takes them."""
         return [part for term in TERMS for part in (term.option, text_for(term, terms))]
 
     def csv(self, text: str, terms: CodeTerms, **more: str) -> bytes:
-        """A file of one code."""
         file = io.StringIO()
         cells = {"code": text, **{term.name: text_for(term, terms) for term in TERMS}, **more}
         writer = csv.DictWriter(file, cells)
@@ -94,7 +89,6 @@ class Doors:
         return file.getvalue().encode()
 
     def import_file(self, name: str, data: bytes) -> Any:  # noqa: ANN401 - the report as JSON
-        """Import a file by the command."""
         path = self.folder / name
         path.write_bytes(data)
         return self.terminal.ledger("import-codes", str(path), "--new-groups", "--json").json
@@ -109,7 +103,6 @@ def text_for(term: TermFormat, terms: CodeTerms) -> str:
 
 
 def form_of(terms: CodeTerms) -> dict[str, str]:
-    """Terms as forms hold them."""
     return {term.name: term.text(getattr(terms, term.name)) for term in TERMS}
 
 
@@ -121,7 +114,6 @@ def inputs_of(page: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def browser(shared_app: AppClient) -> StaffBrowser:
-    """The browser of an admin who is signed in."""
     add_staff(shared_app, "admin@staff.example.com", "admin", PASSWORD)
     signed_in = StaffBrowser(shared_app)
     signed_in.sign_in("admin@staff.example.com", PASSWORD)
@@ -144,36 +136,30 @@ def doors(
 
 
 def by_cli(doors: Doors) -> UUID:
-    """`ledger issue`."""
     return UUID(doors.terminal.ledger("issue", "--json", *doors.options(ISSUED)).json[0]["id"])
 
 
 def by_api(doors: Doors) -> UUID:
-    """POST /codes."""
     body = json_values(ISSUED)
     answer = doors.app.client.post("/api/v1/codes", json=body, headers=doors.key)
     return UUID(answer.json()[0]["id"])
 
 
 def by_form(doors: Doors) -> UUID:
-    """The form at /admin."""
     return ended(doors.app, ask_for(doors.browser, **form_of(ISSUED))).derive_code_ids(0, 1)[0][1]
 
 
 def by_csv(doors: Doors) -> UUID:
-    """`ledger import-codes` of a CSV file."""
     doors.import_file("codes.csv", doors.csv(doors.text, ISSUED))
     return doors.find(doors.text)
 
 
 def by_csv_with_uses(doors: Doors) -> UUID:
-    """The same, of a code that has something behind it."""
     doors.import_file("codes.csv", doors.csv(doors.text, ISSUED, used="1", state="paused", note="from before"))
     return doors.find(doors.text)
 
 
 def by_json_lines(doors: Doors) -> UUID:
-    """The same, of JSON Lines."""
     line = {"code": doors.text, **json_values(ISSUED)}
     doors.import_file("codes.jsonl", json.dumps(line).encode())
     return doors.find(doors.text)
@@ -200,7 +186,6 @@ def by_upload_defaults(doors: Doors) -> UUID:
 
 
 def by_api_file(doors: Doors) -> UUID:
-    """POST /codes/import."""
     headers = {**doors.key, "content-type": "text/csv"}
     doors.app.client.post(
         "/api/v1/codes/import?new_groups=true", content=doors.csv(doors.text, ISSUED), headers=headers
@@ -229,20 +214,17 @@ def test_every_channel_of_issue_keeps_every_term(doors: Doors, issue: Callable[[
 
 
 def by_patch(doors: Doors, code_id: UUID) -> None:
-    """PATCH of all terms."""
     body = json_values(CHANGED)
     assert doors.app.client.patch(f"/api/v1/codes/{code_id}", json=body, headers=doors.key).status_code == 200
 
 
 def by_put(doors: Doors, code_id: UUID) -> None:
-    """PUT of all terms."""
     body = json_values(CHANGED)
     headers = {**doors.key, "If-Match": "*"}
     assert doors.app.client.put(f"/api/v1/codes/{code_id}/terms", json=body, headers=headers).status_code == 200
 
 
 def by_terms_command(doors: Doors, code_id: UUID) -> None:
-    """`ledger terms`."""
     assert doors.terminal.ledger("terms", str(code_id), *doors.options(CHANGED)).status == 0
 
 
@@ -310,7 +292,6 @@ def test_file_with_another_value_of_one_term_is_not_there_already(doors: Doors, 
 
 
 def test_every_term_is_read_from_the_api_and_exports(doors: Doors) -> None:
-    """One code, its terms, the list, and both forms of the export."""
     code_id = doors.issue()
     client, expected = doors.app.client, json_values(ISSUED)
 

@@ -39,22 +39,18 @@ class World:
     hand_out: str
 
     def file(self, data: bytes, name: str = "file.csv") -> str:
-        """A file; its path."""
         (self.folder / name).write_bytes(data)
         return str(self.folder / name)
 
     def call(self, path: str, data: bytes, **query: Any) -> dict[str, Any]:
-        """Send a file over the API."""
         headers = {**self.app.key("admin"), "content-type": "text/csv", "accept-language": "en"}
         answer: dict[str, Any] = self.app.client.post(path, params=query, content=data, headers=headers).json()
         return answer
 
     def send_codes(self, data: bytes, **form: str) -> AppResponse:
-        """Send the form of the import page."""
         return self.browser.post_file("/admin/import", "codes.csv", data, {**TERMS, "nonce": uuid4().hex, **form})
 
     def send_list(self, data: bytes, **form: str) -> AppResponse:
-        """Send the form of a hand-out's page."""
         return send_list(self.browser, f"/admin/hand-outs/{self.hand_out}", data, **form)
 
 
@@ -64,20 +60,17 @@ Import = Callable[..., Result]
 
 
 def codes_by_api(world: World, data: bytes, *, dry_run: bool, confirmed: bool = False) -> Result:
-    """POST /codes/import."""
     answer = world.call(CODES_API, data, dry_run=dry_run, new_groups=confirmed)
     return Result(answer.get("applied", False), str(answer))
 
 
 def codes_by_command(world: World, data: bytes, *, dry_run: bool, confirmed: bool = False) -> Result:
-    """`ledger import-codes`."""
     options = [*(["--dry-run"] if dry_run else []), *(["--new-groups"] if confirmed else [])]
     done = world.terminal.ledger("import-codes", world.file(data), *options)
     return Result("imported in" in done.out, done.out + done.err)
 
 
 def codes_by_page(world: World, data: bytes, *, dry_run: bool, confirmed: bool = False) -> Result:
-    """/admin/import."""
     form = {"intent": "check" if dry_run else "import", **({"new_groups": "yes"} if confirmed else {})}
     answer = world.send_codes(data, **form)
     if answer.status_code != 303:
@@ -86,19 +79,16 @@ def codes_by_page(world: World, data: bytes, *, dry_run: bool, confirmed: bool =
 
 
 def list_by_api(world: World, data: bytes, *, dry_run: bool) -> Result:
-    """POST /hand-outs/recipients."""
     answer = world.call(LIST_API, data, hand_out=world.hand_out, dry_run=dry_run)
     return Result(answer.get("applied", False), str(answer))
 
 
 def list_by_command(world: World, data: bytes, *, dry_run: bool) -> Result:
-    """`ledger hand-out add`."""
     done = world.terminal.ledger("hand-out", "add", world.hand_out, world.file(data), *([] if dry_run else ["--apply"]))
     return Result(" added," in done.out and done.status == 0, done.out + done.err)
 
 
 def list_by_page(world: World, data: bytes, *, dry_run: bool) -> Result:
-    """The page of a hand-out."""
     answer = world.send_list(data, intent="check" if dry_run else "add")
     is_stored = answer.status_code == 303
     page = read_page((world.browser.get(str(answer.headers["location"])) if is_stored else answer).text)
@@ -141,7 +131,6 @@ BAD_LIST: Final = b"email,language,name\nli@example.com,zh,Li\nno-at,en,x\nann@e
 
 @pytest.fixture(scope="module")
 def browser(shared_app: AppClient) -> StaffBrowser:
-    """The browser of an admin who is signed in."""
     add_staff(shared_app, "admin@staff.example.com", "admin", PASSWORD)
     signed_in = StaffBrowser(shared_app)
     signed_in.sign_in("admin@staff.example.com", PASSWORD)

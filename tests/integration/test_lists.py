@@ -54,7 +54,6 @@ class Listing:
 
 
 def count_rows(table: str) -> Callable[[AppClient], int]:
-    """The number of rows of a table."""
     return lambda app: app.count(table)
 
 
@@ -221,7 +220,6 @@ AS_OF: Final[dict[tuple[str, str], Listing]] = {
 
 @pytest.fixture(scope="module")
 def app(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppClient]:
-    """The application, with emails in its mailbox."""
     folder = tmp_path_factory.mktemp("mail") / "mailbox"
     for number in range(ROWS):
         mail = EmailMessage()
@@ -236,7 +234,6 @@ def app(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def admin(app: AppClient) -> StaffBrowser:
-    """An admin who is signed in, and others."""
     for number in range(ROWS):
         add_staff(app, f"{number}@staff.example.com", "admin", PASSWORD)
     browser = StaffBrowser(app)

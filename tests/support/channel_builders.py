@@ -45,13 +45,11 @@ LOOPBACK: Final = parse_networks("127.0.0.0/8")
 
 
 def message_to(recipient: str) -> OutboundMessage:
-    """Return the usual message, to another recipient."""
     return replace(MESSAGE, recipient=EmailAddress.parse(recipient))
 
 
 @contextmanager
 def channel_to(url: str, timeout_s: float = TIMEOUT_S) -> Iterator[Channel]:
-    """A channel that is closed at the end."""
     channel = open_channel(url, mail_from=MAIL_FROM, timeout_s=timeout_s)
     try:
         yield channel
@@ -79,11 +77,9 @@ class LoopedChannel:
         return outcome.result(0)
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """As the channel does."""
         return self._channel.revoke(removal)
 
     def close(self) -> None:
-        """End the connections."""
         self._channel.close()
 
 

@@ -28,7 +28,6 @@ class FakeChannel:
         self._by_recipient[recipient] = outcome
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Note the email and answer as scripted."""
         self.sent.append(message)
         if outcome := self._by_recipient.get(message.recipient.typed):
             return outcome
@@ -40,5 +39,4 @@ class FakeChannel:
         return self._script.popleft() if self._script else Accepted(server=self.name)
 
     def close(self) -> None:
-        """Note that it was closed."""
         self.closed = True

@@ -10,8 +10,6 @@ from domain.values.code_strength import CodeStrength
 
 @dataclass
 class TimedGuard:
-    """A guard at a time."""
-
     now: float = 10_000.0
     guard: Guard = field(init=False)
 
@@ -28,7 +26,6 @@ class TimedGuard:
             self.guard.release(attempt)
 
     def redeem(self, attempt: CodeAttempt) -> RateLimitExceeded | None:
-        """Redeem a code that exists."""
         if exceeded := self.guard.acquire(attempt):
             return exceeded
         self.guard.record_successes(1)
@@ -37,7 +34,6 @@ class TimedGuard:
 
 
 def digest(text: str) -> bytes:
-    """Stands in for the vault's."""
     return hashlib.sha256(text.encode()).digest()[:16]
 
 

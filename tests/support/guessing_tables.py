@@ -74,7 +74,6 @@ def old_table() -> str:
 
 
 def limit_table() -> str:
-    """The limits themselves."""
     rows = [(f"`{limit.name}`", str(limit.burst), f"{limit.period_s:g} s", f"{per_hour(limit):,}") for limit in LIMITS]
     return table(("limit", "burst", "refill interval", "per hour"), rows)
 
@@ -85,7 +84,6 @@ def per_hour(limit: Limit) -> int:
 
 
 def shown(hits: float) -> str:
-    """An expected number for people."""
     if hits >= 10:
         return f"{hits:,.0f} a year"
     if hits >= 1:
@@ -95,7 +93,6 @@ def shown(hits: float) -> str:
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Markdown."""
     heads = list(heads)
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

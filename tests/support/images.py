@@ -17,7 +17,6 @@ def make_png(width: int, height: int, more: bytes = b"") -> bytes:
 
 
 def make_gif(width: int, height: int) -> bytes:
-    """A GIF image of one color."""
     frame = b",\0\0\0\0" + struct.pack("<HH", width, height) + b"\0\2\2D\1\0"
     return b"GIF89a" + struct.pack("<HH", width, height) + b"\x80\0\0\xb0\x30\x1c\xff\xff\xff" + frame + b";"
 

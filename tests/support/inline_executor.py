@@ -12,7 +12,6 @@ class InlineExecutor(Executor):
     """Runs each call at once, in the calling thread; what it raises is raised there."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run it."""
         future: Future[T] = Future()
         future.set_result(fn(*args, **kwargs))
         return future

@@ -27,50 +27,38 @@ HASHES: Final = {"1": SHA1, "2": SHA256}
 
 
 class Posted(NamedTuple):
-    """A request of a provider."""
-
     headers: Mapping[str, str]
     body: bytes
 
 
 class FakeProvider(Protocol):
-    """Posts events."""
-
     @property
     def secret(self) -> str:
         """LEDGER_MAIL_HOOK_SECRET."""
 
-    def bounce(self, token: str) -> object:
-        """An email that bounced, because its mailbox does not exist."""
+    def bounce(self, token: str) -> object: ...
 
-    def delay(self, token: str) -> object:
-        """An email that is delayed."""
+    def delay(self, token: str) -> object: ...
 
-    def complaint(self, token: str) -> object:
-        """An email that its recipient complained of."""
+    def complaint(self, token: str) -> object: ...
 
-    def delivered(self, token: str) -> object:
-        """An email that arrived."""
+    def delivered(self, token: str) -> object: ...
 
-    def post(self, event: object, at: datetime, /) -> Posted:
-        """A signed request with an event."""
+    def post(self, event: object, at: datetime, /) -> Posted: ...
 
     def post_text(self, event: str, at: datetime, /) -> Posted:
         """A signed request with an event as it is written, which may be no JSON."""
 
-    def post_forged(self, event: object, at: datetime, /) -> Posted:
-        """A request that is signed with another key."""
+    def post_forged(self, event: object, at: datetime, /) -> Posted: ...
 
 
 @cache
 def rsa_key() -> rsa.RSAPrivateKey:
-    """The key of the notification service."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @cache
 def certificate() -> bytes:
-    """The certificate of that key."""
     return certify(rsa_key())
 
 
@@ -80,7 +68,6 @@ def certify(
     valid_until: datetime = datetime(2100, 1, 1, tzinfo=UTC),
     subject: str = "sns.amazonaws.com",
 ) -> bytes:
-    """A certificate of a key, signed with it."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)])
     builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
     builder = builder.not_valid_before(valid_from).not_valid_after(valid_until)
@@ -107,7 +94,6 @@ class FakeSes:
         return certificate() if self.is_reachable else None
 
     def bounce(self, token: str) -> object:
-        """An email that bounced."""
         return {
             "eventType": "Bounce",
             "bounce": {
@@ -129,7 +115,6 @@ class FakeSes:
         }
 
     def delay(self, token: str) -> object:
-        """An email that is delayed."""
         recipient = {"emailAddress": ADDRESS, "status": "4.4.1", "diagnosticCode": "smtp; 421 4.4.1 timed out"}
         return {
             "eventType": "DeliveryDelay",
@@ -143,7 +128,6 @@ class FakeSes:
         }
 
     def complaint(self, token: str) -> object:
-        """An email that its recipient complained of."""
         return {
             "notificationType": "Complaint",
             "complaint": {
@@ -156,7 +140,6 @@ class FakeSes:
         }
 
     def delivered(self, token: str) -> object:
-        """An email that arrived."""
         return {"eventType": "Delivery", "mail": self.mail(token), "delivery": {"recipients": [ADDRESS]}}
 
     def mail(self, token: str) -> dict[str, Any]:
@@ -172,7 +155,6 @@ class FakeSes:
         }
 
     def post(self, event: object, at: datetime) -> Posted:
-        """A signed request."""
         return self.post_text(orjson.dumps(event).decode(), at)
 
     def post_text(self, event: str, at: datetime) -> Posted:
@@ -180,7 +162,6 @@ class FakeSes:
         return self.notify(at, Message=event)
 
     def post_forged(self, event: object, at: datetime) -> Posted:
-        """A request with another signature."""
         message = orjson.loads(self.post(event, at).body)
         return Posted({}, orjson.dumps({**message, "Message": message["Message"] + " "}))
 
@@ -216,24 +197,19 @@ class FakeSendGrid:
         return base64.b64encode(der).decode()
 
     def bounce(self, token: str) -> object:
-        """An email that bounced."""
         words = {"reason": "550 5.1.1 The email account does not exist", "status": "5.1.1", "type": "bounce"}
         return [self.event("bounce", token, bounce_classification="Invalid Address", **words)]
 
     def delay(self, token: str) -> object:
-        """An email that is delayed."""
         return [self.event("deferred", token, response="400 try again later", attempt="5")]
 
     def complaint(self, token: str) -> object:
-        """An email that its recipient complained of."""
         return [self.event("spamreport", token)]
 
     def delivered(self, token: str) -> object:
-        """An email that arrived."""
         return [self.event("delivered", token, response="250 OK")]
 
     def event(self, name: str, token: str, **more: str) -> dict[str, object]:
-        """One event of a batch."""
         return {
             "email": ADDRESS,
             "timestamp": 1513299569,
@@ -246,7 +222,6 @@ class FakeSendGrid:
         }
 
     def post(self, event: object, at: datetime) -> Posted:
-        """A signed request."""
         return self._signed(self._key, orjson.dumps(event), at)
 
     def post_text(self, event: str, at: datetime) -> Posted:
@@ -254,7 +229,6 @@ class FakeSendGrid:
         return self._signed(self._key, event.encode(), at)
 
     def post_forged(self, event: object, at: datetime) -> Posted:
-        """A request with another signature."""
         return self._signed(ec.generate_private_key(ec.SECP256R1()), orjson.dumps(event), at)
 
     def _signed(self, key: ec.EllipticCurvePrivateKey, body: bytes, at: datetime) -> Posted:
@@ -273,7 +247,6 @@ class FakeMailgun:
     secret = "key-0123456789abcdef"
 
     def bounce(self, token: str) -> object:
-        """An email that bounced."""
         status = {
             "attempt-no": 1,
             "message": "5.1.1 The email account that you tried to reach does not exist.",
@@ -286,21 +259,17 @@ class FakeMailgun:
         return self.event("failed", token, **words)
 
     def delay(self, token: str) -> object:
-        """An email that is delayed."""
         status = {"attempt-no": 2, "message": "4.2.1 too busy", "code": 452, "retry-seconds": 900}
         return self.event("failed", token, severity="temporary", reason="generic", **{"delivery-status": status})
 
     def complaint(self, token: str) -> object:
-        """An email that its recipient complained of."""
         event = self.event("complained", "")
         return {**event, "envelope": {"sender": f"bounces+{token}@ledger.example"}}
 
     def delivered(self, token: str) -> object:
-        """An email that arrived."""
         return self.event("delivered", token)
 
     def event(self, name: str, token: str, **more: object) -> dict[str, object]:
-        """What `event-data` holds."""
         return {
             "event": name,
             "id": "G9Bn5sl1TC6nu79C8C0bwg",
@@ -312,7 +281,6 @@ class FakeMailgun:
         }
 
     def post(self, event: object, at: datetime) -> Posted:
-        """A signed request."""
         return self._signed(self.secret, orjson.dumps(event), at)
 
     def post_text(self, event: str, at: datetime) -> Posted:
@@ -320,7 +288,6 @@ class FakeMailgun:
         return self._signed(self.secret, event.encode(), at)
 
     def post_forged(self, event: object, at: datetime) -> Posted:
-        """A request with another signature."""
         return self._signed("key-another", orjson.dumps(event), at)
 
     def _signed(self, key: str, event: bytes, at: datetime) -> Posted:
@@ -337,23 +304,18 @@ class FakePostmark:
     secret = "postmark:s3cret-pass:word"
 
     def bounce(self, token: str) -> object:
-        """An email that bounced."""
         return self.record("HardBounce", token, TypeCode=1, Details="smtp;550 5.1.1 The account does not exist")
 
     def delay(self, token: str) -> object:
-        """An email that is delayed."""
         return self.record("Transient", token, TypeCode=2, Details="smtp;451 4.3.0 try again")
 
     def complaint(self, token: str) -> object:
-        """An email that its recipient complained of."""
         return {**self.record("SpamComplaint", token, TypeCode=100001), "RecordType": "SpamComplaint"}
 
     def delivered(self, token: str) -> object:
-        """An email that arrived."""
         return {"RecordType": "Delivery", "Metadata": {"delivery": token}}
 
     def record(self, bounce_type: str, token: str, **more: object) -> dict[str, object]:
-        """A bounce."""
         return {
             "RecordType": "Bounce",
             "MessageStream": "outbound",
@@ -368,7 +330,6 @@ class FakePostmark:
         }
 
     def post(self, event: object, at: datetime) -> Posted:
-        """A signed request."""
         return self.post_text(orjson.dumps(event).decode(), at)
 
     def post_text(self, event: str, _at: datetime) -> Posted:
@@ -376,7 +337,6 @@ class FakePostmark:
         return self.post_as(self.secret, event)
 
     def post_forged(self, event: object, _at: datetime) -> Posted:
-        """A request with another signature."""
         return self.post_as("postmark:wrong", orjson.dumps(event).decode())
 
     def post_as(self, credentials: str, event: str) -> Posted:
@@ -386,5 +346,4 @@ class FakePostmark:
 
 
 def fake_providers() -> dict[str, FakeProvider]:
-    """One of each, by name."""
     return {"ses": FakeSes(), "sendgrid": FakeSendGrid(), "mailgun": FakeMailgun(), "postmark": FakePostmark()}

@@ -12,7 +12,6 @@ def samples(metrics: Iterable[Metric]) -> dict[str, float]:
 
 
 def scraped(text: str | bytes) -> dict[str, float]:
-    """The samples of a scrape."""
     decoded = text.decode() if isinstance(text, bytes) else text
     return samples(text_string_to_metric_families(decoded))
 

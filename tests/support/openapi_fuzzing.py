@@ -79,7 +79,6 @@ FIXED: Final[dict[str, dict[str, Any]]] = {"events_list_events": {"query": {"wai
 
 
 def name_of(operation: Operation) -> str:
-    """The operation's id."""
     name: str = operation.definition.raw["operationId"]
     return name
 
@@ -99,13 +98,11 @@ def load(app: Any, key: str) -> BaseSchema:  # noqa: ANN401 - any ASGI applicati
 
 
 def operations(schema: BaseSchema) -> list[Operation]:
-    """All that are called, in the document's order."""
     documented = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
     return [operation for operation in documented if name_of(operation) not in ENDLESS]
 
 
 def part_of(schema: BaseSchema, part: int) -> Iterator[Operation]:
-    """The operations of one part."""
     yield from operations(schema)[part::PARTS]
 
 

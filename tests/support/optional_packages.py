@@ -14,8 +14,6 @@ DEBIAN_POSTGRES: Final = Path("/usr/lib/postgresql/17/bin")
 
 
 class OptionalPackages(NamedTuple):
-    """What a folder or file of tests needs."""
-
     tests: str
     packages: str
     are_installed: Callable[[], object]
@@ -27,7 +25,6 @@ def find_program(name: str) -> str | None:
 
 
 def find_browser() -> str | None:
-    """Return the command of the browser for tests; None if there is none."""
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
@@ -63,7 +60,6 @@ def may_run(name: str) -> bool:
 
 
 def describe_missing() -> Iterator[str]:
-    """Yield a sentence for each of them that is not installed."""
     for name, optional in OPTIONAL.items():
         if not may_run(name):
             yield f"Tests of {optional.tests} did not run: no {name} (apt install {optional.packages})"

@@ -21,7 +21,6 @@ _NO_METRICS = {"or", "and", "unless", "bool", "offset", "inf", "nan"}
 
 
 def alerts() -> list[dict[str, Any]]:
-    """All alert rules."""
     document = yaml.safe_load(ALERTS.read_text("utf-8"))
     return [rule for group in document["groups"] for rule in group["rules"]]
 
@@ -34,7 +33,6 @@ def dashboard_queries() -> Iterator[str]:
 
 
 def metrics_in(query: str) -> set[str]:
-    """Names of the metrics that a query asks for."""
     bare = _GROUPING.sub(" ", _MATCHERS.sub(" ", _STRING.sub('""', query)))
     bare = re.sub(r"\[[^\]]*\]", " ", bare)
     return {name for name in _NAME.findall(bare) if name not in _NO_METRICS}

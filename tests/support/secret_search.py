@@ -49,7 +49,6 @@ def forms(secret: str) -> set[bytes]:
 
 
 def dump(database_url: str) -> bytes:
-    """Every row of a database, as text."""
     arguments = ("--data-only", "--inserts", f"--dbname={database_url}")
     return subprocess.run(
         [find_postgres_program("pg_dump"), *arguments], check=True, capture_output=True, timeout=WAIT_S_MAX
@@ -57,7 +56,6 @@ def dump(database_url: str) -> bytes:
 
 
 def kept_by_broker(client: "Redis") -> bytes:
-    """Every key of a Redis with its value."""
     return b"\n".join(key + b" " + (client.dump(key) or b"") for key in client.scan_iter())
 
 
@@ -79,7 +77,6 @@ class CommandMonitor:
         self._client.close()
 
     def heard(self) -> bytes:
-        """All until now."""
         return b"\n".join(self._heard) + kept_by_broker(self._client)
 
     def _listen(self) -> None:
@@ -100,7 +97,6 @@ class CookieBrowser:
         self._opener.addheaders = [("Accept", "text/html"), ("Accept-Language", "en")]
 
     def get(self, path: str) -> str:
-        """A page."""
         return self._open(path, None)
 
     def submit(self, path: str, page: str, **form: str) -> str:

@@ -44,7 +44,6 @@ GOOD_TOKEN: Final = "good-token"
 def status_view(
     state: PublicState, language: Language, cause: RefundCause | None = None, next_attempt_at: datetime | None = None
 ) -> StatusView:
-    """A reservation in this state."""
     sent_at = AT + timedelta(seconds=1) if state == "sent" else None
     return StatusView(
         reservation_id=RESERVATION,
@@ -111,19 +110,16 @@ class StubUseCases:
     codes: list[str] = field(default_factory=list)
 
     async def redeem(self, _: object, caller: Caller, email: str, code: str, *, language: Language) -> Redemption:
-        """Answer as set."""
         self.asked.append((email, code, language, Visitor(caller.request_id, caller.client_ip)))
         return self._answer()
 
     async def correct(
         self, _: object, __: Caller, reservation_id: UUID, email: str, code: str, **___: object
     ) -> Redemption:
-        """Record what was asked for; answer as for a redeem."""
         self.corrected.append((reservation_id, email, code))
         return self._answer()
 
     async def rebind(self, _: object, __: Caller, email: str, code: str, group: str, **___: object) -> Redemption:
-        """Record what was asked for; answer as for a redeem."""
         self.moved.append((email, code, group))
         return self._answer()
 
@@ -134,24 +130,19 @@ class StubUseCases:
         return Redemption(reservation, self.created, self.token if self.created else None)
 
     async def run_blocking(self, function: Callable[..., T], *args: object) -> T:
-        """Call the function here."""
         return function(*args)
 
     def find_email_addresses(self, ids: list[UUID]) -> dict[UUID, str]:
-        """Return one email address for each."""
         return dict.fromkeys(ids, "li.wei@example.com")
 
     def find_possible_codes(self, typed: list[str]) -> list[UUID | None]:
-        """Say which of some texts are codes."""
         return [RESERVATION if text in self.codes else None for text in typed]
 
     @property
     def reader(self) -> Self:
-        """What reads the addresses."""
         return self
 
     def find_status_view(self, _: object, typed_id: str, language: Language, visitor: Visitor) -> StatusView | None:
-        """The one reservation."""
         self.looked.append(visitor)
         if self.is_unavailable:
             raise ApplicationError("UNAVAILABLE", retry_after_s=2)
@@ -173,7 +164,6 @@ class StubUseCases:
         return InvitationLink(state=state if token == GOOD_TOKEN else "invalid", group="Design", target=self.target)
 
     async def accept_invitation(self, _: object, token: str) -> InvitationLink:
-        """Keep which token was accepted."""
         self.accepted.append(token)
         return self.find_invitation(_, token)
 

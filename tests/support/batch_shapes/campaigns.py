@@ -54,7 +54,6 @@ ALONE: Final[dict[type[AloneCommand], Callable[[LedgerBench], AloneCommand]]] = 
 
 
 def create(bench: LedgerBench, **fields: Any) -> CreateHandOut:
-    """Create a hand-out in a new campaign."""
     return CreateHandOut(
         **{
             "context": bench.context("operator"),
@@ -106,7 +105,6 @@ def _hand_out(bench: LedgerBench, count: int) -> Sequence[Command]:
 
 
 def hand_out_new(bench: LedgerBench, count: int) -> list[UUID]:
-    """Issue codes that are handed out; their ids."""
     commands = _issue(bench, count)
     bench.storage.ledger.execute(commands)
     return [command.code_id for command in commands]

@@ -31,7 +31,6 @@ def issue_hot_codes(bench: LedgerBench, count: int, **terms: Any) -> list[str]:
 
 
 def issue_hot(bench: LedgerBench, **terms: Any) -> str:
-    """Do so with one code; the code."""
     return issue_hot_codes(bench, 1, **terms)[0]
 
 

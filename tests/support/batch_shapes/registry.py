@@ -57,7 +57,6 @@ def shape(name: str) -> Callable[[S], S]:
 
 
 def load_shapes() -> Mapping[str, Shape]:
-    """Return the shapes of the modules in this folder, by name."""
     for path in sorted(Path(__file__).parent.glob("*.py")):
         import_module(f"{__package__}.{path.stem}")
     return _SHAPES
@@ -69,7 +68,6 @@ def new_emails(count: int) -> list[str]:
 
 
 def later(commands: Sequence[C], delay: timedelta) -> list[C]:
-    """The same commands, decided after some time."""
     return [
         structs.replace(command, context=structs.replace(command.context, now=command.context.now + delay))
         for command in commands
@@ -91,14 +89,12 @@ def issue(bench: LedgerBench, *, bound: bool = False, campaign_id: UUID | None =
 
 
 def issue_codes(bench: LedgerBench, count: int, **terms: Any) -> tuple[list[str], list[UUID]]:
-    """Issue codes as `issue` says; the codes, and their ids."""
     issued = [issue(bench, **terms) for _ in range(count)]
     bench.storage.ledger.execute([each.command for each in issued])
     return [each.text for each in issued], [each.command.code_id for each in issued]
 
 
 def issue_code(bench: LedgerBench, **terms: Any) -> str:
-    """Issue one code as `issue` says; the code."""
     return issue_codes(bench, 1, **terms)[0][0]
 
 
@@ -110,7 +106,6 @@ def reserve_uses(bench: LedgerBench, count: int, **terms: Any) -> list[UUID]:
 
 
 def claim_uses(bench: LedgerBench, count: int, **terms: Any) -> list[UUID]:
-    """Redeem a new code so often, and claim each; the reservations."""
     reservations = reserve_uses(bench, count, **terms)
     bench.storage.ledger.execute([claim(bench, each) for each in reservations])
     return reservations
@@ -124,20 +119,17 @@ def send_uses(bench: LedgerBench, count: int, **terms: Any) -> list[UUID]:
 def attempt_reservations(
     bench: LedgerBench, reservations: list[UUID], outcome: Outcome = SENT, channel: str = "smtp"
 ) -> list[UUID]:
-    """Make the first attempt at each; the same reservations."""
     bench.storage.ledger.execute([claim(bench, each, channel) for each in reservations])
     bench.storage.ledger.execute([record(bench, each, outcome) for each in reservations])
     return reservations
 
 
 def claim(bench: LedgerBench, reservation_id: UUID, channel: str = "smtp") -> ClaimAttempt:
-    """A worker claims a reservation."""
     context = bench.context("worker", "t1")
     return ClaimAttempt(context=context, reservation_id=reservation_id, channel=channel, case_id=uuid4())
 
 
 def record(bench: LedgerBench, reservation_id: UUID, outcome: Outcome = SENT) -> RecordOutcome:
-    """A worker records the first attempt."""
     reply = outcome.reply if isinstance(outcome, Rejected) else ""
     return RecordOutcome(
         context=bench.context("worker", "t1"),

@@ -50,7 +50,6 @@ EXTERNAL: Final = "webhook"
 
 
 def note_on(bench: LedgerBench, reservation_id: UUID | None = None) -> TextDraft:
-    """A new note, about a reservation or a code."""
     return bench.storage.vault.seal_text("they called", uuid4(), reservation_id)
 
 
@@ -125,7 +124,6 @@ def _report_end(bench: LedgerBench, count: int) -> Sequence[Command]:
 
 
 def redeem_codes(bench: LedgerBench, count: int) -> tuple[list[UUID], list[UUID]]:
-    """Issue codes and redeem each once; the ids of the codes, and the reservations."""
     texts, code_ids = issue_codes(bench, count)
     redeems = redeems_of(bench, texts)
     bench.storage.ledger.execute(redeems)
@@ -257,7 +255,6 @@ def _correct_own(bench: LedgerBench, count: int) -> Sequence[Command]:
 
 
 def send_redeems(bench: LedgerBench, text: str, count: int) -> list[ReserveUse]:
-    """Redeem a code so often, with a sent invitation each; the redeems."""
     redeems = redeems_of(bench, [text] * count)
     bench.storage.ledger.execute(redeems)
     attempt_reservations(bench, [command.reservation_id for command in redeems])

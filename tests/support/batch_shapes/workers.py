@@ -99,7 +99,6 @@ def _accept(bench: LedgerBench, count: int) -> Sequence[Command]:
 
 @shape("record a bounce")
 def record_bounces(bench: LedgerBench, count: int) -> list[RecordMailReport]:
-    """Servers report that sent invitations bounced, which opens cases."""
     context, vault = bench.context("key"), bench.storage.vault
     return [
         RecordMailReport(
@@ -117,7 +116,6 @@ def record_bounces(bench: LedgerBench, count: int) -> list[RecordMailReport]:
 
 @shape("record a report about an email")
 def _report_mails(bench: LedgerBench, count: int) -> list[RecordMailReport]:
-    """Recipients complain."""
     context, vault = bench.context("worker"), bench.storage.vault
     return [
         RecordMailReport(

@@ -22,7 +22,6 @@ def ask_for(browser: StaffBrowser, nonce: str | None = None, **form: str) -> UUI
 
 
 def upload(browser: StaffBrowser, data: bytes, **form: str) -> UUID:
-    """Send a file; the id of the batch."""
     answer = browser.post_file(
         "/admin/import", "codes.csv", data, {**TERMS, "nonce": uuid4().hex, "new_groups": "yes", **form}
     )

@@ -25,27 +25,22 @@ ACCEPTED = 202
 
 
 class AppResponse(Protocol):
-    """A response, as far as tests look at it."""
-
     status_code: int
     headers: Mapping[str, str]
     text: str
 
     def json(self) -> Any:  # noqa: ANN401 - whatever the body holds
-        """The body, parsed."""
+        ...
 
 
 @dataclass
 class AppClient:
-    """A started application."""
-
     client: TestClient
     services: Services
     tokens: dict[str, str] = field(default_factory=dict)
     """Correction tokens by reservation, as a client that redeems keeps them."""
 
     def issue(self, terms: CodeTemplate | None = None) -> str:
-        """A new code's text."""
         context = CommandContext(now=self.services.now(), actor="operator")
         terms = terms or make_template(max_uses=1)
         return issue_codes(self.services.storage, terms, 1, context, uuid4, random.SystemRandom())[0].text
@@ -101,7 +96,6 @@ class AppClient:
         return {"Authorization": f"Bearer {secret}"}
 
     def count(self, table: str) -> int:
-        """Rows of a table."""
         with self.services.storage.datastore.get_connection() as conn:
             row = conn.execute(f"SELECT count(*) AS n FROM {table}".encode()).fetchone()  # noqa: S608 - names from tests
         assert row is not None

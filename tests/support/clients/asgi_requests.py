@@ -14,8 +14,6 @@ REDEEM = "/api/v1/public/redeem"
 
 
 class AsgiResponse(NamedTuple):
-    """An answer, and how long it took."""
-
     status: int
     headers: dict[str, str]
     body: dict[str, Any]
@@ -23,7 +21,6 @@ class AsgiResponse(NamedTuple):
 
     @property
     def code(self) -> str | None:
-        """Of a refusal."""
         return self.body.get("code")
 
 

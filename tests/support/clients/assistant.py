@@ -19,8 +19,6 @@ Connect = Callable[[], AbstractAsyncContextManager[Client]]
 
 
 def over_http(app: AppClient, headers: Mapping[str, str], mode: str = "auto") -> Connect:
-    """Connections to the application of a test."""
-
     def forward(request: httpx2.Request) -> httpx2.Response:
         answer = app.client.request(
             request.method, request.url.path, content=request.content, headers=dict(request.headers)
@@ -52,8 +50,6 @@ def over_stdio(command: str, *arguments: str, environment: Mapping[str, str]) ->
 
 
 def converse(connect: Connect, talk: Callable[[Client], Awaitable[T]]) -> T:
-    """Connect, talk, and disconnect."""
-
     async def run() -> T:
         async with connect() as client:
             return await talk(client)
@@ -62,13 +58,10 @@ def converse(connect: Connect, talk: Callable[[Client], Awaitable[T]]) -> T:
 
 
 def ask(connect: Connect, name: str, **arguments: object) -> CallToolResult:
-    """Call one tool."""
     return converse(connect, lambda client: client.call_tool(name, arguments))
 
 
 def list_tools(connect: Connect) -> dict[str, Any]:
-    """The tools by name."""
-
     async def talk(client: Client) -> dict[str, Any]:
         return {tool.name: tool for tool in (await client.list_tools()).tools}
 

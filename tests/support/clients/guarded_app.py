@@ -28,8 +28,6 @@ EVERYTHING: Final = ",".join(KINDS)
 
 
 class Member(NamedTuple):
-    """A member of staff and their browser."""
-
     staff_id: UUID
     browser: StaffBrowser
     address: str
@@ -50,7 +48,6 @@ def guarded_site(postgres_url: str, refund_uses: int = 0) -> Iterator[AppClient]
 
 
 def join_staff(app: AppClient, role: str) -> Member:
-    """Add a member of staff, and sign them in."""
     address = f"{uuid4().hex[:12]}@staff.example.com"
     staff_id, browser = add_staff(app, address, role, PASSWORD), StaffBrowser(app)
     assert browser.sign_in(address, PASSWORD).status_code == 303
@@ -58,7 +55,6 @@ def join_staff(app: AppClient, role: str) -> Member:
 
 
 def rows(app: AppClient, query: str, *params: object) -> list[tuple[Any, ...]]:
-    """Ask the database."""
     with app.services.storage.datastore.get_connection() as conn:
         return [tuple(row.values()) for row in conn.execute(query.encode(), params).fetchall()]
 
@@ -73,7 +69,6 @@ def propose_export(app: AppClient, email: str, reason: str = REASON) -> UUID:
 
 
 def find(app: AppClient, approval_id: object) -> Proposal:
-    """Return a proposal by the id in an answer."""
     proposal = ApprovalRepository(app.services.storage).find(UUID(str(approval_id)))
     assert proposal is not None
     return proposal
@@ -90,7 +85,6 @@ def proposed(app: AppClient, answer: AppResponse) -> Proposal:
 
 
 def send_form(browser: StaffBrowser, page: str, **form: str) -> AppResponse:
-    """Open the page of an action, and send its form."""
     hidden = read_page(browser.get(page).text).find_all("input", type="hidden")
     fields = {field.attributes["name"]: field.attributes.get("value", "") for field in hidden}
     return browser.post(page, {**fields, **form})
@@ -116,16 +110,13 @@ class Case(NamedTuple):
     subject: tuple[object, ...]
 
     def look(self, app: AppClient) -> list[tuple[Any, ...]]:
-        """Return the state."""
         return rows(app, self.state, *self.subject)
 
     def ask_on_page(self, member: Member) -> AppResponse:
-        """Ask for it on its page."""
         assert self.page is not None
         return send_form(member.browser, self.page, **self.form)
 
     def ask_by_key(self, app: AppClient, role: str = "admin", key: dict[str, str] | None = None) -> AppResponse:
-        """Ask for it with an API key."""
         assert self.path is not None
         return cast("AppResponse", app.client.post(self.path, json=self.body, headers=key or app.key(role)))
 
@@ -134,21 +125,18 @@ OF_RESERVATION: Final = "SELECT status FROM reservations WHERE reservation_id = 
 
 
 def sent_reservation(app: AppClient, email: str = "li.wei@example.com") -> str:
-    """Redeem a new code, and send its invitation."""
     reservation_id = str(app.redeem(app.issue(), email).json()["reservation_id"])
     app.attempt(reservation_id)
     return reservation_id
 
 
 def refund_case(app: AppClient) -> Case:
-    """Refund a use that was sent."""
     key = sent_reservation(app)
     api, page = f"/api/v1/reservations/{key}/refund", f"/support/reservations/{key}/acts/refund"
     return Case(OF_RESERVATION, page, api, {"note": REASON}, {"note": REASON, "access": "keep"}, (UUID(key),))
 
 
 def cancel_case(app: AppClient) -> Case:
-    """Cancel a reservation before it is sent."""
     key = str(app.redeem(app.issue()).json()["reservation_id"])
     api, page = f"/api/v1/reservations/{key}/cancel", f"/support/reservations/{key}/acts/cancel"
     return Case(OF_RESERVATION, page, api, {"note": REASON}, {"note": REASON}, (UUID(key),))
@@ -164,7 +152,6 @@ def resolve_case(app: AppClient) -> Case:
 
 
 def outage_case(app: AppClient) -> Case:
-    """Refund what an outage affected."""
     server = f"{uuid4().hex[:12]}:25"
     key = str(app.redeem(app.issue()).json()["reservation_id"])
     app.attempt(key, Accepted(server=server, reply_code=250))
@@ -175,7 +162,6 @@ def outage_case(app: AppClient) -> Case:
 
 
 def campaign_case(app: AppClient) -> Case:
-    """End a campaign."""
     created = app.client.post("/api/v1/campaigns", json={"name": f"C {uuid4().hex[:8]}"}, headers=app.key("admin"))
     key = created.json()["id"]
     state = "SELECT ended_by IS NOT NULL FROM campaigns WHERE campaign_id = %s"
@@ -192,7 +178,6 @@ def batch_case(app: AppClient) -> Case:
 
 
 def erase_case(app: AppClient) -> Case:
-    """Erase a person."""
     email = f"{uuid4().hex[:12]}@example.com"
     key = sent_reservation(app, email)
     ((person,),) = rows(app, "SELECT recipient_id FROM reservations WHERE reservation_id = %s", UUID(key))

@@ -13,8 +13,6 @@ TEXTLESS: Final = frozenset({"script", "style", "template"})
 
 @dataclass(slots=True)
 class Element:
-    """An element of a page with what is in it."""
-
     tag: str
     attributes: dict[str, str] = field(default_factory=dict)
     content: list["Element | str"] = field(default_factory=list)
@@ -70,12 +68,10 @@ class Element:
         return [row for body in self.find_all("tbody") for row in body.find_all("tr")]
 
     def texts(self, *tags: str, **attributes: str) -> list[str]:
-        """Return the texts of the elements that `find_all` finds."""
         return [element.text for element in self.find_all(*tags, **attributes)]
 
     @property
     def link_targets(self) -> list[str]:
-        """Where the links lead, in order of the page."""
         return [link.attributes["href"] for link in self.find_all("a") if "href" in link.attributes]
 
     def _descendants(self) -> Iterator["Element"]:

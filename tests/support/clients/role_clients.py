@@ -19,8 +19,6 @@ Who = Literal["anyone", "viewer", "support", "admin"]
 
 
 class RoleClients:
-    """Asks as anybody."""
-
     def __init__(self, app: AppClient) -> None:
         self.app = app
         self.keys = {role: app.key(role) for role in ROLES}
@@ -28,7 +26,6 @@ class RoleClients:
 
     @property
     def support(self) -> SupportContext:
-        """The support console of the application."""
         support: SupportContext = self.app.client.app.state.support  # type: ignore[attr-defined]  # the client knows it as any ASGI app
         return support
 
@@ -47,11 +44,9 @@ class RoleClients:
         return {"Authorization": f"Bearer {secret}"}
 
     def form_token(self, cookie: str) -> str:
-        """What this session's forms carry."""
         return form_token(self.support.secret, cookie)
 
     def by_key(self, who: Who, method: str, path: str) -> AppResponse:
-        """With an API key, or without one."""
         headers = {} if who == "anyone" else self.keys[who]
         return self.ask(method, path, headers=headers, json={})
 

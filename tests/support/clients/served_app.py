@@ -54,13 +54,10 @@ CUT_OFF: Final = """() => {
 
 @dataclass(frozen=True, slots=True)
 class ServedApp:
-    """Where it is served, and what is behind it."""
-
     url: str
     app: AppClient
 
     def sign_in(self, page: Page, role: str) -> None:
-        """Sign in as staff."""
         page.goto("/support")
         page.fill("#email", f"{role}@staff.example.com")
         page.fill("#password", PASSWORD)
@@ -99,7 +96,6 @@ class ServedApp:
         page.press("#q", "Enter")
 
     def uses(self, code: str) -> tuple[int, int]:
-        """A code's used and reserved uses."""
         reader = self.app.services.reader
         code_id = reader.find_code(code)
         row = reader.find_balance(code_id) if code_id else None

@@ -16,15 +16,12 @@ TOKEN = re.compile(r'name="token" value="(\w+)"')
 
 
 class StaffBrowser:
-    """One person's browser."""
-
     def __init__(self, app: AppClient, address: str = "testclient") -> None:
         self.app = app
         self.cookies: dict[str, str] = {}
         self.address = address
 
     def get(self, path: str, **params: Any) -> AppResponse:
-        """Open a page."""
         return self._request("GET", path, **({"params": params} if params else {}))
 
     def post(
@@ -34,7 +31,6 @@ class StaffBrowser:
         return self._request("POST", path, data=form, headers=headers or {})
 
     def token(self, page: str = "/support") -> str:
-        """The token in a page's forms."""
         match = TOKEN.search(self.get(page).text)
         assert match is not None
         return match[1]
@@ -52,12 +48,10 @@ class StaffBrowser:
     def post_file(
         self, path: str, name: str, data: bytes, form: dict[str, str], page: str | None = None
     ) -> AppResponse:
-        """Send the form of a page with a file."""
         form = {"token": self.token(page or path), **form}
         return self._request("POST", path, data=form, files={"file": (name, data)})
 
     def sign_in(self, email: str, password: str, path: str = "/support/sign-in") -> AppResponse:
-        """Fill in the sign-in."""
         return self.submit(path, path, email=email, password=password)
 
     def _request(self, method: str, path: str, headers: dict[str, str] | None = None, **more: Any) -> AppResponse:
@@ -93,14 +87,12 @@ def add_staff(app: AppClient, email: str, role: str, password: str) -> UUID:
 
 
 def code_id_of(app: AppClient, text: str) -> UUID:
-    """The id of a code by its text."""
     code_id = app.services.reader.find_code(normalize_code(text))
     assert code_id is not None
     return code_id
 
 
 def heading(answer: AppResponse) -> str:
-    """The page's heading, without marks."""
     match = re.search(r"<h1[^>]*>(.*?)</h1>", answer.text, re.DOTALL)
     assert match is not None
     return unescape(re.sub(r"<[^>]+>", "", match[1])).strip()

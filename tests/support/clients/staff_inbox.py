@@ -12,8 +12,6 @@ from workers.mail_preview import MailPreviewer
 
 @dataclass
 class StaffInbox:
-    """What was sent, and how the mail server answers."""
-
     outcome: Outcome = field(default_factory=lambda: Accepted(server="mx:25"))
     messages: list[OutboundMessage] = field(default_factory=list)
     answers: threading.Event = field(default_factory=threading.Event)

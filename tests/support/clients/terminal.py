@@ -29,26 +29,20 @@ def walk_commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:  # n
 
 @dataclass(frozen=True)
 class CommandResult:
-    """What a command left behind."""
-
     status: int
     out: str
     err: str
 
     @property
     def json(self) -> Any:  # noqa: ANN401 - whatever the document holds
-        """Stdout, parsed."""
         return json.loads(self.out)
 
 
 @dataclass
 class Terminal:
-    """A shell."""
-
     capsys: pytest.CaptureFixture[str]
 
     def ledger(self, *arguments: str) -> CommandResult:
-        """One command."""
         self.capsys.readouterr()
         status = run(list(arguments))
         out, err = self.capsys.readouterr()
@@ -79,7 +73,6 @@ class _Tty:
     shown: list[bytes]
 
     def text(self) -> str:
-        """Everything."""
         return b"".join(self.shown).decode()
 
 

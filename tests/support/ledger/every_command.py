@@ -157,7 +157,6 @@ class EveryCommand(RandomCommands):
         ]
 
     def report_offer(self, campaign_id: UUID, place_id: UUID, recipient_id: UUID) -> LeaveWaitingList:
-        """Report that the email of an offer bounced."""
         report = self.vault.seal_text("no such user", self.new_id(), None)
         until = self.now + timedelta(days=90)
         suppression = NewSuppression(recipient_id, Suppression("mailbox_unknown"), self.now, until, report.text_id)
@@ -177,7 +176,6 @@ class EveryCommand(RandomCommands):
         ]
 
     def about_campaign(self) -> CampaignCommand | HandOutCommand:
-        """A command about a campaign or its hand-out."""
         nth = self.random.randrange(2)
         about: dict[str, Any] = {"context": self.context("staff", "s1"), "campaign_id": self.campaigns[nth]}
         of_hand_out = {**about, "hand_out_id": self.hand_outs[nth]}

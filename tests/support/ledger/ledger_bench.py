@@ -37,19 +37,15 @@ SENT = Accepted(server="mx:25", reply_code=250)
 
 @dataclass
 class LedgerBench:
-    """A ledger on a real database."""
-
     storage: LedgerStore
     database_url: str
     random_source: random.Random = field(default_factory=lambda: random.Random(7))
 
     @property
     def reader(self) -> Reader:
-        """Questions to the store."""
         return Reader(self.storage)
 
     def context(self, actor: ActorKind = "person", request_id: str | None = None) -> CommandContext:
-        """Who asks now."""
         return CommandContext(now=self.storage.recorder.clock.now(), actor=actor, actor_id="w1", request_id=request_id)
 
     def run(self, command: Command) -> Result:
@@ -65,7 +61,6 @@ class LedgerBench:
         group: str | None = None,
         **terms: Any,
     ) -> str:
-        """Issue a code; its normal form."""
         text, code_id = generate_code(self.random_source), uuid4()
         self.run(
             IssueCode(
@@ -80,7 +75,6 @@ class LedgerBench:
         return text
 
     def create_campaign(self, **terms: Any) -> UUID:
-        """Create a campaign with these terms; its id."""
         campaign_id = uuid4()
         result = self.storage.ledger.execute_one(
             CreateCampaign(
@@ -112,7 +106,6 @@ class LedgerBench:
     def reserve(
         self, code: str, email: str, *, reservation_id: UUID | None = None, key: IdempotencyKey | None = None
     ) -> ReserveUse:
-        """The command of a redeem."""
         vault = self.storage.vault
         return ReserveUse(
             context=self.context(),
@@ -124,11 +117,9 @@ class LedgerBench:
         )
 
     def redeem(self, code: str, email: str) -> Result:
-        """A redeem."""
         return self.run(self.reserve(code, email))
 
     def attempt(self, reservation_id: UUID, outcome: Outcome = SENT, *, channel: str = "smtp") -> CommandResult:
-        """Claim and record."""
         context = self.context("worker", "t1")
         claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel=channel, case_id=uuid4())
         reservation = done(self.run(claim)).require_reservation()
@@ -161,7 +152,6 @@ class LedgerBench:
         return done(self.run(bounce))
 
     def settle(self, reservation_id: UUID) -> Result:
-        """The sweep comes by."""
         return self.run(SettleDue(context=self.context("sweep"), reservation_id=reservation_id, case_id=uuid4()))
 
     def hand_out_code(self, code_id: UUID, outcome: FinalOutcome | SkipReason = SENT) -> str:
@@ -185,7 +175,6 @@ class LedgerBench:
         return text
 
     def rows(self, query: str, *params: object) -> list[tuple[Any, ...]]:
-        """Ask the database directly."""
         with psycopg.connect(self.database_url) as conn:
             return conn.execute(query.encode(), params).fetchall()
 
@@ -193,7 +182,6 @@ class LedgerBench:
 def correction(
     bench: LedgerBench, reservation_id: UUID, email: str, *, actor: ActorKind = "staff", code: str | None = None
 ) -> CorrectRecipient:
-    """The command that names the right address."""
     vault = bench.storage.vault
     return CorrectRecipient(
         context=bench.context(actor),

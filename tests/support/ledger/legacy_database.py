@@ -34,7 +34,6 @@ BASE_CODE: Final[Row] = {
 
 
 def code(old_id: int, text: str, **more: Any) -> Row:
-    """A row of `redeem_codes`."""
     return {**BASE_CODE, "id": old_id, "code": text, **more}
 
 
@@ -45,7 +44,6 @@ def record(old_id: int, text: str | None, email: str = "li.wei@example.com", **m
 
 
 def queued(old_id: int, text: str | None, status: str = "waiting", **more: Any) -> Row:
-    """A row of `invite_queue`."""
     base = {"id": old_id, "redeem_code": text, "email": f"waits{old_id}@example.com", "status": status}
     return {**base, "created_at": "2026-01-09 08:00:00", **more}
 

@@ -36,7 +36,6 @@ LOST = OutcomeUnknown(server="mx:25", cause="connection_lost")
 
 
 def done(result: Result) -> CommandResult:
-    """The result of a command that was not refused."""
     assert isinstance(result, CommandResult), result
     return result
 
@@ -51,19 +50,15 @@ class RandomCommands:
     codes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Seed it."""
         self.random = random.Random(self.seed)
 
     def new_id(self) -> UUID:
-        """The next id."""
         return UUID(int=self.random.getrandbits(128), version=4)
 
     def passes(self, seconds: float) -> None:
-        """Time continues."""
         self.now += timedelta(seconds=seconds)
 
     def context(self, actor: ActorKind = "person", request_id: str | None = None) -> CommandContext:
-        """Who asks now."""
         return CommandContext(now=self.now, actor=actor, actor_id="w1", request_id=request_id)
 
     def issue(self, max_uses: int | None = 1, *, bound: bool = True, expires_in_s: float | None = None) -> IssueCode:
@@ -101,12 +96,10 @@ class RandomCommands:
         )
 
     def claim(self, reservation_id: UUID) -> ClaimAttempt:
-        """A worker claims."""
         context = self.context("worker", "t1")
         return ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=self.new_id())
 
     def record(self, reservation_id: UUID, outcome: Outcome = SENT, attempt: int = 1) -> RecordOutcome:
-        """A worker records."""
         reply = outcome.reply if isinstance(outcome, Rejected) else ""
         return RecordOutcome(
             context=self.context("worker", "t1"),
@@ -119,17 +112,14 @@ class RandomCommands:
         )
 
     def settle(self, reservation_id: UUID) -> SettleDue:
-        """The sweep comes by."""
         return SettleDue(context=self.context("sweep"), reservation_id=reservation_id, case_id=self.new_id())
 
     def refund(self, reservation_id: UUID, *, note: str | None = None) -> RefundReservation:
-        """Staff give a use back."""
         text = None if note is None else self.vault.seal_text(note, self.new_id(), reservation_id)
         context = self.context("staff", str(self.new_id()))
         return RefundReservation(context=context, reservation_id=reservation_id, cause="staff", note=text)
 
     def resolve(self, reservation_id: UUID, resolution: Resolution) -> ResolveReservation:
-        """Staff decide what is with an unknown outcome."""
         context = self.context("staff", str(self.new_id()))
         return ResolveReservation(
             context=context, reservation_id=reservation_id, resolution=resolution, case_id=self.new_id()
@@ -174,20 +164,15 @@ class RandomCommands:
 
 @dataclass
 class StoreBench:
-    """One store and what is done with it."""
-
     store: ContractStore
     acts: RandomCommands
 
     def run(self, *commands: Command) -> list[Result]:
-        """One batch."""
         return self.store.ledger.execute(commands)
 
     def reserved(self, person: str = "li") -> UUID:
-        """A reservation on the last code."""
         return done(self.run(self.acts.redeem(person))[0]).require_reservation().reservation_id
 
     def attempt(self, reservation_id: UUID, outcome: Outcome = SENT) -> None:
-        """Claim, then record."""
         claimed = done(self.run(self.acts.claim(reservation_id))[0]).require_reservation()
         self.run(self.acts.record(reservation_id, outcome, claimed.last_attempt))

@@ -56,7 +56,6 @@ class RandomHistory:
         self.shift = timedelta()
 
     def go_on(self, steps: int) -> None:
-        """Some steps further."""
         for _ in range(steps):
             if self.random.random() < 0.1:
                 self.shift += timedelta(seconds=self.random.choice([30, 70, 2000]))

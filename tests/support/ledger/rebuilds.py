@@ -11,17 +11,12 @@ from tests.support.ledger.ledger_bench import LedgerBench
 
 
 class NoProgress:
-    """Progress that is not shown."""
+    def step(self, name: str, total: int) -> None: ...
 
-    def step(self, name: str, total: int) -> None:
-        """Nothing."""
-
-    def at(self, events: int, position: int) -> None:
-        """Nothing."""
+    def at(self, events: int, position: int) -> None: ...
 
 
 def rebuilt(bench: LedgerBench, **options: Any) -> RebuildReport:
-    """Rebuild the bench's ledger."""
     return rebuild(bench.database_url, RebuildOptions(**options), NoProgress())
 
 
@@ -33,7 +28,6 @@ def commanded(bench: LedgerBench, **options: Any) -> tuple[int, dict[str, Any], 
 
 
 def read_models(bench: LedgerBench) -> dict[str, list[Any]]:
-    """All rows of all read models."""
     return {
         name: bench.rows(f"{each.table.select('true')} ORDER BY {', '.join(each.table.key)}")
         for name, each in PROJECTIONS.items()

@@ -141,12 +141,10 @@ class Scenario:
 
     @property
     def code(self) -> RedeemCode:
-        """The code now."""
         return self.working_set.codes[self.code_id]
 
     @property
     def events(self) -> list[Event]:
-        """Everything that happened, in order."""
         return [recorded.event for recorded in self.working_set.new_events]
 
     @property
@@ -165,11 +163,9 @@ class Scenario:
         return UUID(bytes=sha256(str(self._ids).encode()).digest()[:16])
 
     def context(self, actor: ActorKind, request_id: str | None = None, actor_id: str | None = None) -> CommandContext:
-        """Who asks now."""
         return CommandContext(now=self.now, actor=actor, actor_id=actor_id, request_id=request_id)
 
     def run(self, command: Command) -> Result:
-        """Decide one command."""
         result = handle(command, self.working_set, self.policy)
         if isinstance(result, Refusal):
             declared = getattr(command, "refusals", (type(result),))
@@ -180,7 +176,6 @@ class Scenario:
 
     @property
     def campaign(self) -> Campaign:
-        """The campaign now."""
         return self.working_set.campaigns[self._campaign_key]
 
     @property
@@ -189,18 +184,15 @@ class Scenario:
         return self.campaign_id
 
     def manage(self, command: CampaignCommand) -> CampaignResult | Refusal:
-        """Decide one command about the campaign."""
         result = handle(command, self.working_set, self.policy)
         if isinstance(result, Refusal):
             assert type(result) in command.refusals, f"declare {type(result).__name__}"
         return result
 
     def create_campaign(self, terms: CampaignTerms) -> CampaignResult | Refusal:
-        """Staff create the campaign."""
         return self.manage(CreateCampaign(context=self.context("staff"), campaign_id=self._campaign_key, terms=terms))
 
     def change_campaign(self, counting: Counting | None = None, **changes: Any) -> CampaignResult | Refusal:
-        """Staff change terms of the campaign, and which uses its limits count."""
         key = self._campaign_key
         uses = [each for each in self.working_set.reservations.values() if each.is_use and each.occupies_use]
         self.working_set.existing_uses[key] = [
@@ -217,7 +209,6 @@ class Scenario:
     def wait(
         self, person: str = "li", *, code: bytes = b"code", waits: InvitationWaits | None = None
     ) -> WaitingResult | Refusal:
-        """A person joins the waiting list of the campaign."""
         redeem = ReserveUse(
             context=replace(self.context("person"), waits=waits),
             code_digests=[code],
@@ -232,49 +223,40 @@ class Scenario:
         return next(each.place_id for each in self.campaign.waiting if each.recipient_id == recipient_id)
 
     def leave(self, person: str = "li") -> WaitingResult | Refusal:
-        """A person leaves the waiting list."""
         context, key, place_id = self.context("person"), self._campaign_key, self._place_of(person)
         return self.on_waiting_list(LeaveWaitingList(context=context, campaign_id=key, place_id=place_id, cause="left"))
 
     def mail_offer(self, person: str = "li", outcome: OfferMailOutcome = "sent") -> WaitingResult | Refusal:
-        """The email of an offer to a person is sent."""
         context, key, place_id = self.context("worker"), self._campaign_key, self._place_of(person)
         return self.on_waiting_list(
             RecordOfferMail(context=context, campaign_id=key, place_id=place_id, outcome=outcome)
         )
 
     def offer_uses(self) -> WaitingResult | Refusal:
-        """The sweep offers what is left."""
         return self.on_waiting_list(OfferUses(context=self.context("sweep"), campaign_id=self._campaign_key))
 
     def on_waiting_list(self, command: WaitingListCommand) -> WaitingResult | Refusal:
-        """Decide one command about the waiting list."""
         result = handle(command, self.working_set, self.policy)
         if isinstance(result, Refusal):
             assert type(result) in command.refusals, f"declare {type(result).__name__}"
         return result
 
     def pause_campaign(self) -> CampaignResult | Refusal:
-        """Staff pause the campaign."""
         return self.manage(PauseCampaign(context=self.context("staff"), campaign_id=self._campaign_key))
 
     def resume_campaign(self) -> CampaignResult | Refusal:
-        """Staff resume the campaign."""
         return self.manage(ResumeCampaign(context=self.context("staff"), campaign_id=self._campaign_key))
 
     def end_campaign(self) -> CampaignResult | Refusal:
-        """Staff end the campaign."""
         return self.manage(EndCampaign(context=self.context("staff"), campaign_id=self._campaign_key))
 
     def hand_out(self, command: HandOutCommand) -> HandOutResult | Refusal:
-        """Decide one command about a hand-out of the campaign."""
         result = handle(command, self.working_set, self.policy)
         if isinstance(result, Refusal):
             assert type(result) in command.refusals, f"declare {type(result).__name__}"
         return result
 
     def passes(self, seconds: float) -> None:
-        """Let time pass."""
         self.now += timedelta(seconds=seconds)
 
     def redeem(
@@ -286,7 +268,6 @@ class Scenario:
         code: bytes = b"code",
         group: str | None = None,
     ) -> Result:
-        """A person redeems."""
         idempotency = None
         if key is not None:
             body = sha256(str(again).encode()).digest()
@@ -305,17 +286,14 @@ class Scenario:
         )
 
     def _draft(self, person: str) -> ScenarioDraft:
-        """A person, whose mailbox the store looks up."""
         draft = draft_person(person, self.new_id())
         self.working_set.mailboxes[self.working_set.recipient_id(draft)] = draft.mailbox_digests[0]
         return draft
 
     def reserved(self, person: str = "li", *, again: UUID | None = None) -> UUID:
-        """A person redeems and gets a reservation; its id."""
         return done(self.redeem(person, again=again)).require_reservation().reservation_id
 
     def claim(self, reservation_id: UUID, worker: str = "w1", task: str = "t1") -> Result:
-        """A worker claims."""
         context = self.context("worker", task, worker)
         return self.run(
             ClaimAttempt(context=context, reservation_id=reservation_id, channel=self.channel, case_id=self.new_id())
@@ -338,7 +316,6 @@ class Scenario:
         )
 
     def attempt(self, reservation_id: UUID, outcome: Outcome) -> Result:
-        """Claim and record in one go."""
         self.claim(reservation_id)
         return self.outcome(reservation_id, outcome)
 
@@ -349,7 +326,6 @@ class Scenario:
         return reservation_id
 
     def settle(self, reservation_id: UUID) -> Result:
-        """The sweep comes by."""
         context = self.context("sweep")
         return self.run(SettleDue(context=context, reservation_id=reservation_id, case_id=self.new_id()))
 
@@ -361,7 +337,6 @@ class Scenario:
         held_only: bool = False,
         revoke_access: bool | None = None,
     ) -> Result:
-        """Staff give a use back."""
         return self.run(
             RefundReservation(
                 context=self.context("staff", request_id),
@@ -373,7 +348,6 @@ class Scenario:
         )
 
     def cancel(self, reservation_id: UUID, *, request_id: str = "c1") -> Result:
-        """Staff take a reservation back before anything was sent."""
         return self.run(CancelReservation(context=self.context("staff", request_id), reservation_id=reservation_id))
 
     def correct(
@@ -398,11 +372,9 @@ class Scenario:
         )
 
     def resend(self, reservation_id: UUID, *, request_id: str = "s1") -> Result:
-        """Staff ask for one more delivery."""
         return self.run(RequestResend(context=self.context("staff", request_id), reservation_id=reservation_id))
 
     def join(self, code_id: UUID | None = None, *, campaign_id: UUID | None = None) -> Result:
-        """Staff let a code join the campaign."""
         return self.run(
             JoinCampaign(
                 context=self.context("staff"),
@@ -412,25 +384,20 @@ class Scenario:
         )
 
     def pause(self) -> Result:
-        """Staff pause the code."""
         return self.run(PauseCode(context=self.context("staff"), code_id=self.code_id))
 
     def resume(self) -> Result:
-        """Staff resume the code."""
         return self.run(ResumeCode(context=self.context("staff"), code_id=self.code_id))
 
     def revoke(self, *, cases: int = 5) -> Result:
-        """Staff revoke the code."""
         ids = [self.new_id() for _ in range(cases)]
         return self.run(RevokeCode(context=self.context("staff"), code_id=self.code_id, case_ids=ids))
 
     def continue_revocation(self, *, cases: int = 5) -> Result:
-        """The sweep continues with what a revoking left."""
         ids = [self.new_id() for _ in range(cases)]
         return self.run(ContinueRevocation(context=self.context("sweep"), code_id=self.code_id, case_ids=ids))
 
     def accept(self, reservation_id: UUID, *, delivery: int = 1) -> Result:
-        """The person opens a link."""
         context = self.context("person")
         return self.run(
             AcceptInvite(context=context, reservation_id=reservation_id, delivery=delivery, case_id=self.new_id())
@@ -447,7 +414,6 @@ class Scenario:
         reply: TextDraft | None = None,
         evidence: ReportEvidence = "token",
     ) -> Result:
-        """A mail server sends an email back."""
         return self.run(
             RecordMailReport(
                 context=self.context("key", request_id),
@@ -462,7 +428,6 @@ class Scenario:
         )
 
     def report(self, reservation_id: UUID, kind: Literal["delayed", "complained"], report: TextDraft) -> Result:
-        """A mail server reports a delay, or the recipient complains."""
         return self.run(
             RecordMailReport(
                 context=self.context("worker"),
@@ -483,7 +448,6 @@ class Scenario:
         request_id: str = "s1",
         revoke_access: bool | None = None,
     ) -> Result:
-        """Staff decide what only a person may decide."""
         return self.run(
             ResolveReservation(
                 context=self.context("staff", request_id),
@@ -495,12 +459,10 @@ class Scenario:
         )
 
     def outage(self, reservation_id: UUID, *, include_sent: bool = False) -> Result:
-        """An operator refunds what an outage hurt."""
         context = self.context("operator", "o1")
         return self.run(RefundAfterOutage(context=context, reservation_id=reservation_id, include_sent=include_sent))
 
     def removal(self, reservation_id: UUID, outcome: RemovalOutcome) -> Result:
-        """The channel answers when it is asked to remove an access."""
         access = self.reservation(reservation_id).access
         return self.run(
             RecordRemovalOutcome(
@@ -514,7 +476,6 @@ class Scenario:
         )
 
     def removed(self, reservation_id: UUID) -> Result:
-        """The group's external system reports that it removed the access."""
         return self.run(RecordExternalRemoval(context=self.context("channel"), reservation_id=reservation_id))
 
     def parked(self, person: str = "li") -> UUID:
@@ -543,7 +504,6 @@ class Scenario:
         reservations[reservation_id] = replace(reservations[reservation_id], deadline=deadline)
 
     def reservation(self, reservation_id: UUID) -> Reservation:
-        """A reservation now."""
         return self.working_set.reservations[reservation_id]
 
 
@@ -553,12 +513,10 @@ def back_off(policy: Policy, reservation_id: UUID, attempt: int) -> timedelta:
 
 
 def done(result: Result) -> CommandResult:
-    """The result of a command that was not refused."""
     assert isinstance(result, CommandResult), result
     return result
 
 
 def refusal(result: Result | WaitingResult) -> str:
-    """The code of a refusal."""
     assert isinstance(result, Refusal), result
     return result.code

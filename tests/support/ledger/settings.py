@@ -9,7 +9,6 @@ NO_STREAM = "redis://127.0.0.1:1/0"
 
 
 def settings_for(database_url: str) -> LedgerSettings:
-    """Settings with made-up keys."""
     return LedgerSettings.model_validate(
         {
             "DATABASE_URL": database_url,

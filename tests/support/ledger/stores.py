@@ -72,8 +72,6 @@ class ContractStore:
 
 
 def postgres_store(storage: LedgerStore) -> ContractStore:
-    """The real one."""
-
     def ask(query: LiteralString) -> list[tuple[Any, ...]]:
         with storage.datastore.get_connection() as conn, conn.cursor(row_factory=tuple_row) as cursor:
             return cursor.execute(query.encode()).fetchall()
@@ -133,8 +131,6 @@ _COMMITTED: Fate = "committed"
 
 
 class LosingCommits(NoFaults):
-    """Loses some commits."""
-
     def __init__(self) -> None:
         self.left, self.fate = 0, _COMMITTED
 
@@ -147,7 +143,6 @@ class LosingCommits(NoFaults):
 
 
 def memory_store(vault: Vault, now: datetime) -> ContractStore:
-    """The one in memory."""
     weather = LosingCommits()
     ledger, store = open_memory(Policy(), weather)
 
@@ -180,7 +175,6 @@ def memory_store(vault: Vault, now: datetime) -> ContractStore:
 
 
 def log_of(store: ContractStore) -> Sequence[tuple[UUID, int, str, bytes]]:
-    """The whole log in order of positions."""
     recorder = cast("ApplicationRecorder", store.recorder)
     notifications = recorder.select_notifications(1, 100_000)
     return [

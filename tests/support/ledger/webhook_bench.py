@@ -25,20 +25,16 @@ SOURCE = CloudEventSource.webhooks_of("https://codes.example.com")
 
 @dataclass
 class WebhookBench:
-    """What these tests begin with."""
-
     bench: LedgerBench
     ahead: timedelta = field(default_factory=timedelta)
     secrets: dict[UUID, str] = field(default_factory=dict)
 
     @property
     def endpoints(self) -> WebhookEndpointRepository:
-        """The endpoints."""
         return WebhookEndpointRepository(self.bench.storage)
 
     @property
     def deliveries(self) -> WebhookDeliveryRepository:
-        """Their messages."""
         return WebhookDeliveryRepository(self.bench.storage)
 
     def now(self) -> datetime:
@@ -72,7 +68,6 @@ class WebhookBench:
             deliverer.work(lease)
 
     def sent(self, count: int = 1) -> list[UUID]:
-        """That many invitations that were sent."""
         code = self.bench.issue(None, bound=False)
         reservation_ids = []
         for number in range(count):
@@ -84,7 +79,6 @@ class WebhookBench:
         return reservation_ids
 
     def find(self, endpoint_id: UUID) -> WebhookEndpoint:
-        """How it stands."""
         endpoint = self.endpoints.find(endpoint_id)
         assert endpoint is not None
         return endpoint
@@ -95,7 +89,6 @@ class WebhookBench:
 
 
 def at_once(*acts: Any) -> None:
-    """Start together, and wait for all."""
     barrier = threading.Barrier(len(acts))
 
     def run(one: Any) -> None:  # noqa: ANN401 - any function without arguments
@@ -107,10 +100,8 @@ def at_once(*acts: Any) -> None:
 
 
 def types(server: WebhookReceiver) -> list[str]:
-    """What a server was told of."""
     return [one.json()["type"] for one in server.received]
 
 
 def ids(server: WebhookReceiver) -> Sequence[str]:
-    """By which ids."""
     return [one.headers["webhook-id"] for one in server.received]

@@ -124,7 +124,6 @@ def _accepts_sessions(url: str) -> bool:
 
 
 def _run(account: OsAccount, program: str, *arguments: str, stdin: str = "") -> None:
-    """Run one of PostgreSQL's programs to its end."""
     command = [*account.launcher, str(DEBIAN_POSTGRES / program), *arguments]
     done = subprocess.run(
         command,

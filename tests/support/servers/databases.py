@@ -37,7 +37,6 @@ def drop(server_url: str, name: str) -> None:
 
 
 def database_of(server_url: str, name: str) -> str:
-    """The URL of another database on the same server."""
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{name}"))
 
 

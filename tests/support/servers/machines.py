@@ -56,7 +56,6 @@ class Namespace:
 
     @property
     def holder(self) -> int:
-        """The id of the process that holds it."""
         return self._holder.pid
 
     @property
@@ -74,7 +73,6 @@ class Namespace:
             return pool.submit(action).result()
 
     def close(self) -> None:
-        """End it, once nothing else runs here."""
         self._holder.kill()
         self._holder.wait()
 
@@ -127,7 +125,6 @@ class Network:
         self.switch.run_inside("ip", "link", "set", port, "master", BRIDGE, "up")
 
     def close(self) -> None:
-        """Remove it."""
         run("ip", "link", "delete", self._link)
         self.switch.close()
 
@@ -162,7 +159,6 @@ class Machine(Namespace):
             )
 
     def read_log(self, name: str) -> str:
-        """Return the whole log of a server."""
         path = self._logs / f"{self.name}-{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
@@ -194,11 +190,9 @@ class Machine(Namespace):
             end.result()
 
     def cut_incoming(self) -> None:
-        """Drop every packet to the machine."""
         self._switch.run_inside("tc", "qdisc", "replace", "dev", self._port, *DROP_ALL)
 
     def cut_outgoing(self) -> None:
-        """Drop every packet from the machine."""
         self.run_inside("tc", "qdisc", "replace", "dev", "eth0", *DROP_ALL)
 
     def count_dropped(self) -> int:
@@ -208,7 +202,6 @@ class Machine(Namespace):
         return sum(int(queue["drops"]) for text in (to_machine, from_machine) for queue in json.loads(text))
 
     def reconnect(self) -> None:
-        """Undo every cut."""
         for namespace, device in ((self._switch, self._port), (self, "eth0")):
             with suppress(subprocess.CalledProcessError):
                 namespace.run_inside("tc", "qdisc", "delete", "dev", device, "root")

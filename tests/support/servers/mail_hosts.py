@@ -119,8 +119,6 @@ take unix - n n - 2 pipe flags=DORX user={account} argv={command}
 
 @dataclass(frozen=True)
 class MailHost:
-    """A server and the machine that it runs on."""
-
     machine: Machine
 
     @property
@@ -133,7 +131,6 @@ class MailHost:
         return f"{scheme}://{USER}:{PASSWORD}@{self.machine.address}"
 
     def hand_in(self, sender: str, recipient: str, content: bytes) -> None:
-        """Send a message from outside."""
         with smtplib.SMTP(self.machine.address, SMTP, timeout=WAIT_S_MAX) as client:
             client.sendmail(sender, [recipient], content)
 

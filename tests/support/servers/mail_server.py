@@ -117,12 +117,10 @@ class MailServer:
 
     @property
     def address(self) -> str:
-        """Host and port."""
         return f"{self.host}:{self.port}"
 
     @property
     def received(self) -> list[ReceivedMessage]:
-        """The emails taken so far, oldest first."""
         with self._changed:
             return list(self._received)
 
@@ -161,7 +159,6 @@ class MailServer:
             self._rules.insert(0, _Rule(stage, behavior, recipient, times))
 
     def behave(self) -> None:
-        """Forget all rules."""
         with self._changed:
             self._rules.clear()
 
@@ -194,11 +191,9 @@ class MailServer:
         return None
 
     def is_stopping(self) -> bool:
-        """Whether everything is to end."""
         return self._stopping.is_set()
 
     def take(self, message: ReceivedMessage) -> None:
-        """Keep an email."""
         with self._changed:
             self._received.append(message)
             self._changed.notify_all()

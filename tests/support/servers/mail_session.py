@@ -88,8 +88,6 @@ class ReceivedMessage:
 
 
 class SessionScript(Protocol):
-    """What a session asks of its server."""
-
     security: str
     login: tuple[str, str] | None
     smtputf8: bool
@@ -98,19 +96,14 @@ class SessionScript(Protocol):
     tls: ssl.SSLContext | None
     commands: list[str]
 
-    def is_stopping(self) -> bool:
-        """Whether everything is to end."""
+    def is_stopping(self) -> bool: ...
 
-    def rule(self, stage: Stage, recipient: str | None) -> Behavior | None:
-        """The behavior scripted for this stage, used up by one; None for the usual one."""
+    def rule(self, stage: Stage, recipient: str | None) -> Behavior | None: ...
 
-    def take(self, message: ReceivedMessage) -> None:
-        """Keep an email."""
+    def take(self, message: ReceivedMessage) -> None: ...
 
 
 class MailSession:
-    """One client's dialogue."""
-
     def __init__(self, server: SessionScript, connection: socket.socket) -> None:
         self._server = server
         self._connection = connection

@@ -19,8 +19,6 @@ KEYS: Final = re.compile(rb"<Key>(.*?)</Key>")
 
 
 class StoredObject(NamedTuple):
-    """Content and its version."""
-
     body: bytes
     tag: str
 
@@ -122,7 +120,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def object_store() -> Iterator[str]:
-    """Run one; gives its URL."""
     with _Bucket() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()

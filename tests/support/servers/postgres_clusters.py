@@ -32,7 +32,6 @@ class PostgresCluster:
 
     @property
     def url(self) -> str:
-        """libpq URI of the owner."""
         return self.postgres_files.url
 
     @property
@@ -67,7 +66,6 @@ class PostgresCluster:
                     process.resume()
 
     def reload(self) -> None:
-        """Read the settings again."""
         self.run("pg_ctl", "reload", "-D", str(self.postgres_files.data))
 
     def kill(self) -> None:
@@ -78,14 +76,12 @@ class PostgresCluster:
             self._process = None
 
     def stop(self) -> None:
-        """Fast shutdown."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(WAIT_S_MAX)
             self._process = None
 
     def promote(self) -> None:
-        """A standby becomes primary."""
         self.run("pg_ctl", "promote", "-w", "-D", str(self.postgres_files.data))
 
     def run(self, program: str, *arguments: str, stdin: str = "") -> None:
@@ -114,7 +110,6 @@ class PostgresCluster:
             return conn.execute("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'").rowcount
 
     def erase(self) -> None:
-        """Its data directory is lost."""
         self.kill()
         shutil.rmtree(self.postgres_files.data)
 

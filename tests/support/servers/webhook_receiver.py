@@ -14,15 +14,12 @@ from trustme import LeafCert
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One request."""
-
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """The body, parsed."""
         document: dict[str, Any] = orjson.loads(self.body)
         return document
 
@@ -40,7 +37,6 @@ class ScriptedReply:
 
     @classmethod
     def says(cls, code: int = 200, /, *, retry_after: str | None = None, **said: object) -> "ScriptedReply":
-        """With a JSON object."""
         return cls(code, orjson.dumps(said), {} if retry_after is None else {"Retry-After": retry_after})
 
 
@@ -84,16 +80,13 @@ class WebhookReceiver:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
         return int(self._http.server_address[1])
 
     @property
     def url(self) -> str:
-        """An endpoint of it."""
         return f"{self._scheme}://127.0.0.1:{self.port}/in?x=1"
 
     def then(self, *replies: ScriptedReply) -> None:
-        """Answer so, one after the other."""
         self._script.extend(replies)
 
     def hang(self) -> None:
@@ -101,7 +94,6 @@ class WebhookReceiver:
         self._ending.wait(60)
 
     def let_go(self) -> None:
-        """Answer anyone who waits."""
         self._ending.set()
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:

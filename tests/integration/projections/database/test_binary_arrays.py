@@ -64,7 +64,6 @@ def test_timestamps_keep_every_microsecond(postgres_url: str) -> None:
 
 
 def test_rows_become_columns() -> None:
-    """One array per column, in order."""
     assert to_columns((BIGS, TEXTS), [(1, "a"), (2, None)]) == [BIGS.encode((1, 2)), TEXTS.encode(("a", None))]
 
 

@@ -54,7 +54,6 @@ OPENERS: dict[str, tuple[Opener, str]] = {
 def test_session_settings_and_timeouts_of_the_url_hold(
     opener: Opener, statement_timeout: str, database_url: str
 ) -> None:
-    """Those of the ledger do too."""
     of_url = {"options": "-csearch_path=shop,public -c work_mem=7MB", "connect_timeout": 9, "keepalives_idle": 77}
 
     with (

@@ -81,12 +81,10 @@ def running(database_url: str) -> Iterator[str]:
 
 
 def as_role(url: str, role: str, password: str) -> str:
-    """The URL with another user."""
     return f"postgresql://{role}:{password}@{url.partition('@')[2]}"
 
 
 def role_of(url: str) -> str:
-    """Its user."""
     return url.partition("://")[2].partition(":")[0]
 
 
@@ -331,7 +329,6 @@ def test_rights_follow_the_schema(running: str, database_url: str) -> None:
 
 
 def test_new_password_is_set_and_the_owner_may_run_itself(running: str, database_url: str) -> None:
-    """The one in DATABASE_URL counts; without a role of its own nothing is done."""
     changed = as_role(database_url, role_of(running), "another-one")
 
     prepare_roles(database_url, changed)
@@ -343,7 +340,6 @@ def test_new_password_is_set_and_the_owner_may_run_itself(running: str, database
 
 
 def test_owner_commands_name_the_remedy_when_run_as_the_runtime_role(running: str, database_url: str) -> None:
-    """The owner passes; for the runtime role the error names the setting, and the command in containers."""
     check_owner(database_url)
     assert owns_schema(database_url)
     assert not owns_schema(running)

@@ -42,13 +42,11 @@ def writing(bench: LedgerBench, code_id: UUID) -> Iterator[Connection[Any]]:
 
 
 def the_code(bench: LedgerBench) -> UUID:
-    """The id of the only code there is."""
     ((code_id,),) = bench.rows("SELECT code_id FROM code_balances")
     return UUID(str(code_id))
 
 
 def ended_within_bound(bench: LedgerBench) -> int:
-    """Look until a connection was ended; return how many were."""
     return wait_for(lambda: end_stalled_writers(bench.storage.datastore, SILENT_S))
 
 

@@ -23,7 +23,6 @@ def postgres_17_url(servers_folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def pooled_url(tmp_path_factory: pytest.TempPathFactory, servers_folder: Path, database_url: str) -> Iterator[str]:
-    """A fresh ledger's database through PgBouncer in transaction mode."""
     folder = servers_folder / tmp_path_factory.mktemp("pgbouncer").name
     with pgbouncer(folder, database_url) as url:
         yield url
@@ -31,6 +30,5 @@ def pooled_url(tmp_path_factory: pytest.TempPathFactory, servers_folder: Path, d
 
 @pytest.fixture
 def proxied_url(servers_folder: Path, database_url: str) -> Iterator[str]:
-    """A fresh ledger's database through HAProxy."""
     with haproxy(servers_folder / "haproxy", database_url) as url:
         yield url

@@ -36,7 +36,6 @@ FINDS = {
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[psycopg.Connection]:
-    """A session of an administrator of the database."""
     with psycopg.connect(database_url, autocommit=True) as conn:
         yield conn
 
@@ -161,6 +160,5 @@ def test_start_on_a_sound_engine_reports_risks_of_its_configuration(database_url
 
 
 def test_engine_that_cannot_be_reached_is_an_outage() -> None:
-    """It is no result of a check."""
     with pytest.raises(StorageUnavailableError, match=r"127\.0\.0\.1:1/ledger"):
         check_engine("postgresql://ledger@127.0.0.1:1/ledger")

@@ -22,7 +22,6 @@ def list_notes(findings: list[EngineFinding]) -> dict[str, str]:
 
 
 def test_postgres_17_of_debian_passes(postgres_17_url: str) -> None:
-    """Without any restriction."""
     findings = check_engine(postgres_17_url)
 
     assert "PostgreSQL 17" in findings[0].result
@@ -30,7 +29,6 @@ def test_postgres_17_of_debian_passes(postgres_17_url: str) -> None:
 
 
 def test_haproxy_changes_nothing(proxied_url: str) -> None:
-    """It passes bytes on."""
     assert list_notes(check_engine(proxied_url)) == {}
     assert list_notes(check_engine(proxied_url, is_quick=True)) == {}
 

@@ -23,7 +23,6 @@ from tests.support.ledger.settings import settings_for
 
 @pytest.fixture
 def topics(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The topics of the events that lookups of reservations have decoded."""
     return record_decoded_topics(monkeypatch, batch_reads)
 
 
@@ -54,7 +53,6 @@ def test_outcome_of_another_process_is_seen(bench: LedgerBench) -> None:
 
 
 def claim(bench: LedgerBench, reservation: Reservation) -> Reservation:
-    """Claim the next attempt."""
     command = ClaimAttempt(
         context=bench.context("worker", "t1"),
         reservation_id=reservation.reservation_id,
@@ -65,7 +63,6 @@ def claim(bench: LedgerBench, reservation: Reservation) -> Reservation:
 
 
 def record(bench: LedgerBench, reservation: Reservation) -> CommandResult:
-    """Record that the message of the last attempt was accepted."""
     command = RecordOutcome(
         context=bench.context("worker", "t1"),
         reservation_id=reservation.reservation_id,

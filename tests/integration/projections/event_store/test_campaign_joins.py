@@ -21,7 +21,6 @@ from tests.support.waiting import WAIT_S_MAX
 
 
 def join(bench: LedgerBench, code: str, campaign_id: UUID) -> JoinCampaign:
-    """The command that lets a code join a campaign."""
     code_id = Reader(bench.storage).find_code(code)
     assert code_id is not None
     return JoinCampaign(context=bench.context("staff"), code_id=code_id, campaign_id=campaign_id)

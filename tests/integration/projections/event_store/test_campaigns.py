@@ -48,7 +48,6 @@ FINAL = Rejected(server="mx:25", reason="address_refused", final=True, about_add
 
 
 def words(results: Sequence[Result]) -> Counter[str]:
-    """How often each answer came."""
     return Counter(result.code if isinstance(result, Refusal) else "ok" for result in results)
 
 
@@ -71,14 +70,12 @@ def manage(bench: LedgerBench, command: CampaignCommand) -> str:
 
 
 def broken(bench: LedgerBench) -> list[str]:
-    """The rules that `ledger verify` finds broken."""
     report = verify(bench.database_url, timedelta(hours=1), NoProgress(), 10)
     assert report.rows.listed == []
     return sorted(report.broken)
 
 
 def test_limit_over_all_codes_holds_in_one_batch_and_reserved_is_not_called_used_up(bench: LedgerBench) -> None:
-    """Five codes of one campaign with three uses: two are refused as reserved, later ones as used up."""
     campaign = bench.create_campaign(max_uses=3)
     codes = [bench.issue(campaign_id=campaign) for _ in range(6)]
 
@@ -114,7 +111,6 @@ def test_reserved_is_not_called_used_up_when_a_late_success_fills_the_campaign(b
 
 
 def test_every_returned_use_is_free_again_in_the_same_commit(bench: LedgerBench) -> None:
-    """Refund, cancel, final failure, revocation: after each, the campaign's count is that of its codes."""
     campaign = bench.create_campaign(max_uses=1)
     refunded, cancelled, failed, revoked, last = (bench.issue(campaign_id=campaign) for _ in range(5))
 
@@ -221,7 +217,6 @@ def test_terms_that_contradict_used_uses_are_refused(bench: LedgerBench) -> None
 
 
 def test_exactly_the_limit_is_used_when_several_processes_redeem_many_codes(bench: LedgerBench) -> None:
-    """Three ledgers, 30 threads, 120 codes of one campaign with 25 uses and one per person: exactly 25, none twice."""
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - to repeat a failure
     rng = random.Random(seed)
@@ -250,7 +245,6 @@ def test_exactly_the_limit_is_used_when_several_processes_redeem_many_codes(benc
 
 
 def at(bench: LedgerBench, command: Command, time: datetime) -> Result:
-    """Run a command as if it was this time."""
     return bench.run(replace(command, context=replace(command.context, now=time)))
 
 

@@ -16,12 +16,10 @@ CASES = "SELECT cause, closed_how, closed_at IS NULL FROM cases ORDER BY opened_
 
 
 def reserved(bench: LedgerBench, code: str, email: str = "li.wei@example.com") -> UUID:
-    """A reservation's id."""
     return done(bench.redeem(code, email)).require_reservation().reservation_id
 
 
 def success(bench: LedgerBench, reservation_id: UUID, attempt: int) -> RecordOutcome:
-    """The command of a success that comes late."""
     return RecordOutcome(
         context=bench.context("worker", "t9"),
         reservation_id=reservation_id,
@@ -33,7 +31,6 @@ def success(bench: LedgerBench, reservation_id: UUID, attempt: int) -> RecordOut
 
 
 def bounce(bench: LedgerBench, reservation_id: UUID) -> RecordMailReport:
-    """The command of a bounce, with the server's words."""
     return RecordMailReport(
         context=bench.context("key"),
         evidence="token",
@@ -46,7 +43,6 @@ def bounce(bench: LedgerBench, reservation_id: UUID) -> RecordMailReport:
 
 
 def resolve(bench: LedgerBench, reservation_id: UUID, resolution: Resolution) -> ResolveReservation:
-    """The command of a resolution, with a note."""
     return ResolveReservation(
         context=bench.context("staff", "s1"),
         reservation_id=reservation_id,
@@ -57,7 +53,6 @@ def resolve(bench: LedgerBench, reservation_id: UUID, resolution: Resolution) ->
 
 
 def texts(bench: LedgerBench) -> set[str | None]:
-    """Every private text that an event names."""
     return {bench.reader.find_private_text(text_id) for (text_id,) in bench.rows("SELECT text_id FROM private_texts")}
 
 
@@ -135,7 +130,6 @@ def test_late_success_retakes(bench: LedgerBench) -> None:
 
 
 def test_outage_is_refunded_once_under_one_correlation_id(bench: LedgerBench) -> None:
-    """The same commands twice: one refund."""
     reservation_id = reserved(bench, bench.issue())
     bench.attempt(reservation_id)
     correlation_id = uuid4()
@@ -155,7 +149,6 @@ def test_outage_is_refunded_once_under_one_correlation_id(bench: LedgerBench) ->
 
 
 def test_expected_loser_of_a_batch_is_rejected(bench: LedgerBench) -> None:
-    """Two staff resolve the same case at once: the first wins, the second is refused."""
     reservation_id = reserved(bench, bench.issue())
     bench.attempt(reservation_id)
     bench.run(bounce(bench, reservation_id))

@@ -24,7 +24,6 @@ from tests.support.ledger.ledger_bench import LedgerBench, check_code, correctio
 
 
 def code_id_of(bench: LedgerBench, code: str) -> UUID:
-    """The id of a code by its text."""
     code_id = bench.reader.find_code(code)
     assert code_id is not None
     return code_id

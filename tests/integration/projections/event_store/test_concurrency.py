@@ -35,7 +35,6 @@ def benches(bench: LedgerBench) -> Iterator[list[LedgerBench]]:
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """The results of so many threads that begin together."""
     start = threading.Barrier(count)
 
     def one(number: int) -> Any:  # noqa: ANN401 - whatever the work gives
@@ -47,7 +46,6 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
 
 
 def words(results: Sequence[Result]) -> Counter[str]:
-    """How often each answer came."""
     return Counter(result.code if isinstance(result, Refusal) else "ok" for result in results)
 
 

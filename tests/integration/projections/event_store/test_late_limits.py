@@ -38,14 +38,12 @@ def benches(bench: LedgerBench) -> Iterator[Sequence[LedgerBench]]:
 def limit(
     bench: LedgerBench, campaign_id: UUID, counting: Counting | None = None, **changes: Any
 ) -> CampaignResult | Refusal:
-    """Staff give a campaign limits."""
     context = bench.context("staff")
     command = ChangeCampaignTerms(context=context, campaign_id=campaign_id, changes=changes, counting=counting)
     return bench.storage.ledger.execute_one(command)
 
 
 def find_broken(bench: LedgerBench) -> list[str]:
-    """What `ledger verify` finds."""
     return sorted(verify(bench.database_url, timedelta(hours=1), NoProgress(), 10).broken)
 
 
@@ -64,7 +62,6 @@ def read_counts(bench: LedgerBench) -> tuple[int, int, int]:
 def test_limit_holds_from_its_commit_on_while_codes_are_redeemed(
     bench: LedgerBench, benches: Sequence[LedgerBench], counting: Counting
 ) -> None:
-    """Twelve threads of three processes redeem 90 codes, and staff limit them to 30 after some eight."""
     campaign = bench.create_campaign()
     codes = [bench.issue(campaign_id=campaign) for _ in range(CODES)]
     for each in benches:  # their caches say that the campaign counts no uses

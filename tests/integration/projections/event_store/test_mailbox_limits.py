@@ -37,13 +37,11 @@ SPELLINGS = ("li@gmail.com", "L.I@gmail.com", "li+gift@googlemail.com", "Ｌｉ�
 
 
 def mailbox_campaign(bench: LedgerBench, codes: int, **terms: Any) -> tuple[UUID, list[str]]:
-    """A campaign that gives a mailbox one use, and codes of it."""
     campaign_id = bench.create_campaign(**{"max_per_person": 1, "person_rule": "mailbox", **terms})
     return campaign_id, [bench.issue(campaign_id=campaign_id) for _ in range(codes)]
 
 
 def change(bench: LedgerBench, campaign_id: UUID, counting: Counting | None = None, **changes: Any) -> AnyResult:
-    """Change terms; the result."""
     command = ChangeCampaignTerms(
         context=bench.context("staff"), campaign_id=campaign_id, changes=changes, counting=counting
     )
@@ -51,7 +49,6 @@ def change(bench: LedgerBench, campaign_id: UUID, counting: Counting | None = No
 
 
 def why(result: AnyResult) -> tuple[object, ...]:
-    """Code and reason of a refusal."""
     assert isinstance(result, Refusal), result
     return result.code, result.facts.get("why"), result.facts.get("in_use")
 
@@ -323,7 +320,6 @@ def rush(bench: LedgerBench, requests: int, uses: int, *, threads: int) -> list[
 def test_rush_of_tagged_addresses_gets_exactly_the_uses_of_as_many_persons(
     bench: LedgerBench, requests: int, uses: int
 ) -> None:
-    """Two ledgers and several threads; 40% of the requests are spellings of inboxes that ask for themselves, too."""
     results = rush(bench, requests, uses, threads=6)
 
     assert len(results) == requests

@@ -32,7 +32,6 @@ def test_events_are_read_by_index_in_a_plan_of_a_small_ledger(bench: LedgerBench
 
 
 def _explain(conn: "psycopg.Connection[dict[str, object]]", statement: str) -> list[str]:
-    """Return the lines of the plan that serves any parameters."""
     numbers = iter(range(1, 20))
     numbered = re.sub(r"%(?:\(\w+\))?s", lambda _: f"${next(numbers)}", statement)
     rows = conn.execute(f"EXPLAIN (GENERIC_PLAN) {numbered}".encode(), prepare=False).fetchall()

@@ -24,7 +24,6 @@ class _OnFreshDatabase:
         self.datastore.close()
 
     def create_recorder(self) -> PostgresLedgerRecorder:
-        """The recorder under test."""
         return PostgresLedgerRecorder(self.datastore)
 
 

@@ -34,7 +34,6 @@ LONG = 2 * EVENTS_PER_SNAPSHOT + 100
 
 @pytest.fixture
 def long_code(bench: LedgerBench) -> str:
-    """The text of a code with `LONG` events."""
     code = bench.issue(None, bound=False)
     for start in range(1, LONG, BATCH):
         numbers = range(start, min(LONG, start + BATCH))
@@ -64,7 +63,6 @@ def assert_right(bench: LedgerBench, code: RedeemCode) -> None:
 
 
 def change(bench: LedgerBench, statement: str, *params: object) -> None:
-    """Change a table behind the ledger's back."""
     with psycopg.connect(bench.database_url) as conn:
         conn.execute(statement.encode(), params)
 

@@ -23,7 +23,6 @@ from tests.support.waiting import WAIT_S_MAX
 
 
 def codes_of(results: list[Result]) -> list[str]:
-    """Refusal codes, or ok."""
     return [result.code if isinstance(result, Refusal) else "ok" for result in results]
 
 
@@ -56,7 +55,6 @@ def test_neither_code_nor_address_is_in_the_log_or_the_read_models(bench: Ledger
 
 
 def test_batch_decides_in_order_and_a_refusal_fails_no_other_command(bench: LedgerBench) -> None:
-    """Three people, two uses, one batch: the first two get them, the third is held, an unknown code is refused."""
     code = bench.issue(2, bound=False)
     commands = [bench.reserve(code, f"p{number}@example.com") for number in range(3)]
 
@@ -67,7 +65,6 @@ def test_batch_decides_in_order_and_a_refusal_fails_no_other_command(bench: Ledg
 
 
 def test_one_new_person_in_one_batch_is_one_person(bench: LedgerBench) -> None:
-    """The same new address on two codes in one batch makes one row in the vault."""
     codes = [bench.issue(), bench.issue()]
 
     bench.storage.ledger.execute([bench.reserve(code, "li.wei@example.com") for code in codes])
@@ -100,7 +97,6 @@ def test_refusals_are_bounded_per_code_and_day(bench: LedgerBench) -> None:
 
 
 def test_parallel_redeems_of_one_use_from_several_processes(bench: LedgerBench) -> None:
-    """50 people at once on a code with 10 uses, over separate pools: exactly ten get one, and the sums hold."""
     code = bench.issue(10, bound=False)
     storages = [LedgerStore.open(settings_for(bench.database_url), pool_size=4) for _ in range(3)]
     start = threading.Barrier(12)
@@ -180,7 +176,6 @@ def test_lost_commit_answer_is_resolved_by_reading(bench: LedgerBench) -> None:
 
 
 def test_lost_answer_to_an_issue_is_resolved_by_reading(bench: LedgerBench) -> None:
-    """Also a code that is issued twice by the same command is issued once."""
     with lost_commit_answers(1):
         code = bench.issue()
 

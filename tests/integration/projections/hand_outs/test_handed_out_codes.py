@@ -13,7 +13,6 @@ from tests.support.ledger.rebuilds import read_models, rebuilt
 
 
 def hand_out(bench: LedgerBench, campaign_id: UUID) -> UUID:
-    """Create a hand-out and pause it; its id."""
     hand_out_id = uuid4()
     context = bench.context("operator")
     commands = (
@@ -26,7 +25,6 @@ def hand_out(bench: LedgerBench, campaign_id: UUID) -> UUID:
 
 
 def handed_out_code(bench: LedgerBench, campaign_id: UUID, hand_out_id: UUID) -> UUID:
-    """Issue a code for a recipient; its id."""
     code_id = uuid4()
     text = bench.storage.vault.draft_code(generate_code(bench.random_source), code_id)
     command = IssueCode(

@@ -50,12 +50,10 @@ def run_steps(uploads: list[Iterator[bool]], order: list[int]) -> tuple[set[int]
 
 
 def row_of(name: str) -> ListRow:
-    """A row of a list."""
     return ListRow(EmailAddress.parse(f"{name}@example.com"), "en", {"name": name})
 
 
 def listed(bench: LedgerBench, lists: HandOutLists, campaign_id: UUID) -> set[str]:
-    """The names in lists of a campaign that lead to codes."""
     now = bench.storage.recorder.clock.now()
     normals = lists.find_listed(campaign_id, [row_of(name).address for name in EVERY_NAME], now).listed
     ((count,),) = bench.rows(
@@ -176,7 +174,6 @@ def test_code_and_a_recipient_are_in_one_ended_list_wherever_uploads_die(bench: 
 
 
 def ids_of(lists: HandOutLists, bench: LedgerBench, campaign_id: UUID, name: str) -> list[UUID]:
-    """The id of a recipient, if the ledger has them."""
     now = bench.storage.recorder.clock.now()
     return [*lists.find_listed(campaign_id, [row_of(name).address], now).ids.values()]
 

@@ -29,7 +29,6 @@ LI, WANG = (EmailAddress.parse(f"{name}@example.com") for name in ("li", "wang")
 
 @pytest.fixture
 def hand_out_id(bench: LedgerBench) -> UUID:
-    """A hand-out with two recipients, each with a value."""
     campaign_id, context, made_id = bench.create_campaign(), bench.context("staff"), uuid4()
     command = CreateHandOut(context=context, campaign_id=campaign_id, hand_out_id=made_id, name="N", terms=make_terms())
     assert isinstance(bench.storage.ledger.execute_one(command), HandOutResult)
@@ -42,7 +41,6 @@ def hand_out_id(bench: LedgerBench) -> UUID:
 
 
 def values(bench: LedgerBench, storage: LedgerStore) -> list[str]:
-    """The values as a worker with these keys reads them."""
     rows = HandOutQueue(storage).take(bench.storage.recorder.clock.now(), 9)
     return sorted(row.variables["name"] for row in rows)
 
@@ -81,7 +79,6 @@ def test_values_of_another_row_are_found_by_verify(bench: LedgerBench) -> None:
 
 
 def export(bench: LedgerBench) -> dict[str, Any]:
-    """Export the data of the first recipient."""
     services = LedgerServices(
         storage=bench.storage,
         reader=Reader(bench.storage),

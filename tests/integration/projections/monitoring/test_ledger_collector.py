@@ -151,7 +151,6 @@ def test_one_look_serves_all_scrapes_of_some_seconds(bench: LedgerBench) -> None
 
 
 def counters(shown: dict[str, float]) -> dict[str, float]:
-    """What only grows."""
     return {name: value for name, value in shown.items() if "_total" in name or "click_to_sent" in name}
 
 

@@ -39,7 +39,6 @@ SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE NOT l.gran
 
 
 def sent(bench: LedgerBench, email: str, campaign_id: UUID | None = None) -> UUID:
-    """A redemption whose invitation was sent; its id."""
     result = done(bench.redeem(bench.issue(campaign_id=campaign_id), email))
     reservation_id = result.require_reservation().reservation_id
     bench.attempt(reservation_id)
@@ -47,17 +46,14 @@ def sent(bench: LedgerBench, email: str, campaign_id: UUID | None = None) -> UUI
 
 
 def erase(bench: LedgerBench, now: datetime) -> int:
-    """One run of the sweep."""
     return AddressRetention(bench.storage, DAYS, uuid4).erase_due(now, lambda: False)
 
 
 def later(bench: LedgerBench, **interval: float) -> datetime:
-    """Database time and then some."""
     return bench.storage.recorder.clock.now() + timedelta(**interval)
 
 
 def count(bench: LedgerBench, now: datetime) -> Counter[WhyKept | None]:
-    """How many addresses are kept for which reason."""
     return AddressRetention(bench.storage, DAYS, uuid4).count(now)
 
 
@@ -81,41 +77,34 @@ def test_address_of_a_person_who_never_accepted_is_erased_after_its_time(bench: 
 
 
 def accept(bench: LedgerBench) -> None:
-    """The link of the email was opened."""
     bench.run(
         AcceptInvite(context=bench.context(), reservation_id=sent(bench, "li@example.com"), delivery=1, case_id=uuid4())
     )
 
 
 def leave_pending(bench: LedgerBench) -> None:
-    """Nothing was sent yet."""
     bench.redeem(bench.issue(), "li@example.com")
 
 
 def open_case(bench: LedgerBench) -> None:
-    """The email came back."""
     bench.bounce(sent(bench, "li@example.com"))
 
 
 def hand_out(bench: LedgerBench) -> None:
-    """A code was sent to them."""
     bench.create_hand_out()
     [(code_id,)] = bench.rows("SELECT code_id FROM hand_out_recipients")
     bench.hand_out_code(code_id)
 
 
 def list_only(bench: LedgerBench) -> None:
-    """They are on a list whose hand-out goes on."""
     bench.create_hand_out()
 
 
 def count_per_person(bench: LedgerBench) -> None:
-    """One use for each person of a campaign."""
     sent(bench, "li@example.com", bench.create_campaign(max_per_person=1))
 
 
 def opt_out(bench: LedgerBench) -> None:
-    """They want no reminders."""
     sent(bench, "li@example.com")
     [(recipient_id,)] = bench.rows("SELECT recipient_id FROM recipients")
     OptOutRepository(bench.storage).insert(recipient_id, "VIP", bench.context().now)
@@ -145,7 +134,6 @@ def test_address_is_kept_for_a_reason(bench: LedgerBench, prepare: Callable[[Led
 
 
 def end_by_staff(bench: LedgerBench, campaign_id: UUID, at: datetime) -> CampaignCommand:
-    """Staff end a campaign at a time."""
     return EndCampaign(context=replace(bench.context("staff"), now=at), campaign_id=campaign_id)
 
 

@@ -35,7 +35,6 @@ def ringed(database_url: str, *, old_too: bool = True) -> LedgerSettings:
 
 @pytest.fixture
 def filled(bench: LedgerBench) -> LedgerBench:
-    """Codes, people and a text under the old keys."""
     for number in range(3):
         code = bench.issue(2, bound=False)
         reservation_id = done(bench.redeem(code, f"person{number}@example.com")).require_reservation().reservation_id
@@ -45,7 +44,6 @@ def filled(bench: LedgerBench) -> LedgerBench:
 
 @pytest.fixture
 def rotating(filled: LedgerBench) -> Iterator[LedgerBench]:
-    """The same ledger with the new keys in front."""
     with LedgerStore.open(ringed(filled.database_url)) as storage:
         yield LedgerBench(storage, filled.database_url, random.Random(8))
 

@@ -40,7 +40,6 @@ def find_uses(
 
 
 def is_use_of(person: UUID, event: CampaignUseTaken) -> bool:
-    """Whether a recipient has the use."""
     return event.recipient_id == person
 
 

@@ -59,7 +59,6 @@ def code_id(bench: LedgerBench) -> UUID:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The topics of the events that histories were folded from."""
     topics: list[str] = []
 
     def record(topic: str, state: bytes) -> Event:
@@ -71,7 +70,6 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def read_everything(reader: PastStateReader, code_id: UUID) -> tuple[object, ...]:
-    """All that pages show of a history."""
     lines = list(reader.read_page(code_id, 0))
     return (
         reader.trace_balance(code_id).list_samples(),
@@ -84,7 +82,6 @@ def read_everything(reader: PastStateReader, code_id: UUID) -> tuple[object, ...
 
 
 def change(bench: LedgerBench, statement: str) -> None:
-    """Change a table behind the ledger's back."""
     with psycopg.connect(bench.database_url) as conn:
         conn.execute(statement.encode())
 

@@ -16,27 +16,23 @@ from tests.support.ledger.rebuilds import commanded, leftovers, read_models, reb
 
 
 def sent(bench: LedgerBench, code: str, email: str = "li.wei@example.com") -> UUID:
-    """A use that was really sent."""
     reservation_id = done(bench.redeem(code, email)).require_reservation().reservation_id
     bench.attempt(reservation_id)
     return reservation_id
 
 
 def damage(bench: LedgerBench, statement: str, *params: object) -> None:
-    """Change a table behind the ledger's back."""
     with psycopg.connect(bench.database_url) as conn:
         conn.execute(statement.encode(), params)
 
 
 def id_of(bench: LedgerBench, code: str) -> UUID:
-    """A code's id."""
     code_id = bench.reader.find_code(code)
     assert code_id is not None
     return code_id
 
 
 def test_intact_read_models_differ_in_nothing(bench: LedgerBench) -> None:
-    """A dry run on a ledger that is right: exit code 0, no difference, no trace."""
     sent(bench, bench.issue(3))
     before, shape = read_models(bench), shapes(bench)
 
@@ -82,7 +78,6 @@ def test_dry_run_names_rows_values_and_the_event_that_explains_each(bench: Ledge
 
 
 def test_apply_puts_the_log_s_rows_in_place(bench: LedgerBench) -> None:
-    """With --apply the tables are what the log says, under the same names, indexes, options and rights."""
     code = bench.issue(3, bound=False)
     sent(bench, code)
     expected, shape = read_models(bench), shapes(bench)
@@ -98,7 +93,6 @@ def test_apply_puts_the_log_s_rows_in_place(bench: LedgerBench) -> None:
 
 
 def test_grants_survive_the_swap(bench: LedgerBench) -> None:
-    """Who may read a table before a rebuild may read it after."""
     damage(bench, "GRANT SELECT ON reservations TO pg_monitor")
     damage(bench, "GRANT SELECT ON code_balances TO PUBLIC")
     shape = shapes(bench)
@@ -109,7 +103,6 @@ def test_grants_survive_the_swap(bench: LedgerBench) -> None:
 
 
 def test_one_projection_leaves_the_others_alone(bench: LedgerBench) -> None:
-    """--projection rebuilds one table only."""
     sent(bench, bench.issue(3))
     damage(bench, "UPDATE code_balances SET used = 0")
     damage(bench, "DELETE FROM reservations")

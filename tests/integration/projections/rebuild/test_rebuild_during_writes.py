@@ -47,13 +47,11 @@ rebuild(sys.argv[1], RebuildOptions(apply=True), NoProgress(), reached)
 
 
 def drift(bench: LedgerBench) -> None:
-    """Make every balance wrong."""
     with psycopg.connect(bench.database_url) as conn:
         conn.execute("UPDATE code_balances SET used = 7")
 
 
 def waiting(bench: LedgerBench) -> list[Any]:
-    """Kinds and modes of the locks that a connection waits for."""
     return bench.rows("SELECT locktype, mode FROM pg_locks WHERE NOT granted")
 
 

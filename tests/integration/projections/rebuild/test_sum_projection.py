@@ -37,7 +37,6 @@ class SentByGroupAndDay(Projection):
     """
 
     def apply(self, before: Reservation | None, recorded: Recorded, after: Reservation) -> Iterable[Row]:
-        """Count an invitation when its reservation becomes sent."""
         del recorded
         if after.sent_at is not None and (before is None or before.sent_at is None):
             yield self.table.row(group_name=after.group or "", day=after.sent_at.date(), sent=1)
@@ -61,7 +60,6 @@ def history(bench: LedgerBench, monkeypatch: pytest.MonkeyPatch) -> RandomHistor
 
 
 def sums(bench: LedgerBench) -> list[Row]:
-    """Its rows."""
     return bench.rows("SELECT group_name, day, sent FROM sent_by_group_and_day ORDER BY 1, 2")
 
 

@@ -21,15 +21,12 @@ class Time:
         self.slept: list[float] = []
 
     def clock(self) -> float:
-        """Seconds."""
         return self.now
 
     def cpu_clock(self) -> float:
-        """CPU seconds."""
         return self.used
 
     def passes(self, seconds: float) -> None:
-        """Work continues."""
         self.now += seconds
 
 

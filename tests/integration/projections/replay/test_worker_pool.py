@@ -63,12 +63,10 @@ def _never_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def helpers(bench: LedgerBench) -> int:
-    """How many helping processes are connected."""
     return int(bench.rows("SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ledger fold%%'")[0][0])
 
 
 def wait_for_none(bench: LedgerBench) -> None:
-    """Until no helper is connected any more."""
     wait_for(lambda: not helpers(bench))
 
 

@@ -26,7 +26,6 @@ PRIVATE = PrivatePart("asked by phone", "Li.Wei@example.com")
 
 
 def propose(storage: LedgerStore, asked: str = "{}") -> NewProposal:
-    """Store a proposal; what was asked tells it from others."""
     now = storage.recorder.clock.now()
     new = NewProposal(
         approval_id=uuid4(),

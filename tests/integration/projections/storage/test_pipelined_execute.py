@@ -35,7 +35,6 @@ def stepped(bench: LedgerBench, commands: Sequence[Command]) -> list[Result]:
 
 
 def drained(steps: Generator[int, None, list[Result]]) -> list[Result]:
-    """Continue steps to their end."""
     while True:
         try:
             waited_for = next(steps)

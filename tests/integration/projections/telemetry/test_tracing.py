@@ -31,14 +31,11 @@ STEPS = ["redemption", "reserve use", "claim attempt", "send invitation", "recor
 
 
 class KeepingChannel(FakeChannel):
-    """Accepts every message and keeps the bytes of its mail."""
-
     def __init__(self) -> None:
         super().__init__()
         self.emails: list[bytes] = []
 
     def send(self, message: OutboundMessage) -> Outcome:
-        """Accept."""
         self.emails.append(message_bytes(message, "ledger@example.com"))
         return Accepted(server="mx1:25", reply_code=250)
 
@@ -54,7 +51,6 @@ def spans(shared_app: AppClient) -> Iterator[InMemorySpanExporter]:
 
 
 def deliver(app: AppClient, reservation_id: str) -> bytes:
-    """Send one reservation as a worker does; the mail."""
     storage = app.services.storage
     secret = app.services.settings.secret_key.get_secret_value()
     steps = DeliverySteps(

@@ -68,24 +68,20 @@ def signed(bench: LedgerBench, minutes: int) -> None:
 
 
 def exported(bench: LedgerBench) -> bytes:
-    """The file of events."""
     out = io.BytesIO()
     export_log(bench.database_url, out, NoProgress())
     return out.getvalue()
 
 
 def imported(bench: LedgerBench, file: bytes) -> LogSummary:
-    """Brought in."""
     return import_log(bench.database_url, io.BytesIO(file), NoProgress())
 
 
 def log_of(bench: LedgerBench) -> list[tuple[Any, ...]]:
-    """Every column of every event."""
     return bench.rows("SELECT * FROM ledger_events ORDER BY notification_id")
 
 
 def tree_of(bench: LedgerBench) -> tuple[Any, ...]:
-    """Root, size, position and checkpoints."""
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
         while append_new_events(conn):
             pass
@@ -297,7 +293,6 @@ def test_vault_without_its_keys_is_refused(lived: LedgerBench, elsewhere: Ledger
 
 
 def test_cut_vault_is_refused(lived: LedgerBench, elsewhere: LedgerBench) -> None:
-    """As a whole."""
     file = io.BytesIO()
     export_vault(lived.database_url, file, NoProgress())
     cut = b"".join(file.getvalue().splitlines(keepends=True)[:-3])

@@ -38,7 +38,6 @@ from workers.maintenance.log_follower import update_log
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Where checkpoints are published."""
     return tmp_path / "checkpoints.jsonl"
 
 
@@ -63,7 +62,6 @@ def published(bench: LedgerBench, file: Path, minutes: int) -> Checkpoint:
 
 
 def signed(url: str, bench: LedgerBench, file: Path, minutes: int) -> Checkpoint:
-    """Follow, sign and publish."""
     with psycopg.connect(url, autocommit=True) as conn:
         append_new_events(conn)
         now = bench.storage.recorder.clock.now() + timedelta(minutes=minutes)
@@ -73,7 +71,6 @@ def signed(url: str, bench: LedgerBench, file: Path, minutes: int) -> Checkpoint
 
 
 def verified(url: str, bench: LedgerBench, file: Path) -> tuple[int, list[str]]:
-    """Exit code and details of `verify`."""
     out = io.StringIO()
     outside = ExternalEvidence(derive_public_keys(bench.storage.vault.rings["master"]), file)
     code = run_verify(url, timedelta(hours=9), 10, outside, as_json=True, out=out, err=io.StringIO())

@@ -50,20 +50,17 @@ OTHER = KeyRing(1, {1: b"o" * 32})
 
 @pytest.fixture
 def conn(bench: LedgerBench) -> Iterator[psycopg.Connection[Any]]:
-    """A connection as the follower has one."""
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
         yield conn
 
 
 def sent(bench: LedgerBench, code: str | None = None) -> UUID:
-    """A reservation that was sent."""
     reservation = done(bench.redeem(code or bench.issue(), f"{uuid4().hex}@example.com")).require_reservation()
     bench.attempt(reservation.reservation_id)
     return reservation.reservation_id
 
 
 def ring(bench: LedgerBench) -> KeyRing:
-    """The bench's master keys."""
     return bench.storage.vault.rings["master"]
 
 
@@ -77,7 +74,6 @@ def signed(bench: LedgerBench, conn: psycopg.Connection[Any], minutes: int = 0) 
 
 
 def leaves(bench: LedgerBench) -> list[bytes]:
-    """Hashes of all events in order of position."""
     rows = bench.rows(
         "SELECT originator_id, originator_version, topic, state FROM ledger_events ORDER BY notification_id"
     )
@@ -93,14 +89,12 @@ def plain_root(hashes: list[bytes]) -> bytes:
 
 
 def verified(bench: LedgerBench) -> tuple[int, list[tuple[str, str]]]:
-    """Exit code and (rule, type) of what `verify` finds."""
     out, keys = StringIO(), ExternalEvidence(derive_public_keys(ring(bench)))
     code = run_verify(bench.database_url, timedelta(1), 99, keys, as_json=True, out=out, err=StringIO())
     return code, [(finding["rule"], finding["type"]) for finding in json.loads(out.getvalue())["findings"]]
 
 
 def damage(bench: LedgerBench, statement: str) -> None:
-    """Change the log as only a superuser could."""
     with psycopg.connect(bench.database_url) as conn:
         conn.execute("ALTER TABLE ledger_events DISABLE TRIGGER USER")
         conn.execute(statement.encode())
@@ -232,7 +226,6 @@ def script_says(receipt: dict[str, Any], key: bytes) -> str | None:
 
 @pytest.fixture
 def receipt(bench: LedgerBench, conn: psycopg.Connection[Any]) -> dict[str, Any]:
-    """A receipt of three events as of checkpoint 1."""
     reservation_id = sent(bench)
     signed(bench, conn)
     signed_receipt = read_receipt(bench.storage, reservation_id)

@@ -38,13 +38,11 @@ SEED = 2711
 
 @pytest.fixture
 def conn(bench: LedgerBench) -> Iterator[psycopg.Connection[Any]]:
-    """A connection as the consumer of the log has one."""
     with psycopg.connect(bench.database_url, autocommit=True) as conn:
         yield conn
 
 
 def extend_both(conn: psycopg.Connection[Any]) -> None:
-    """Extend the log and the map."""
     while append_new_events(conn, events_max=97):
         pass
     while extend_map(conn, events_max=61):
@@ -61,7 +59,6 @@ def sign(bench: LedgerBench, conn: psycopg.Connection[Any], minutes: int) -> Che
 
 
 def refund(bench: LedgerBench, reservation_id: UUID) -> None:
-    """Refund a reservation as staff do."""
     done(bench.run(RefundReservation(context=bench.context("staff"), reservation_id=reservation_id, cause="staff")))
 
 

@@ -20,7 +20,6 @@ ROW = UUID(int=7)
 
 
 def vault(peppers: str = f"1:{A}", master: str = f"1:{A}") -> Vault:
-    """A vault over rings given as text."""
     return Vault(KeyRing.parse(peppers), KeyRing.parse(master))
 
 
@@ -45,7 +44,6 @@ def test_row_cannot_be_passed_off_as_another(kind: RowKind, row: UUID, flip: boo
 
 
 def row_of(of: Vault, address: str, row_id: UUID = ROW) -> SearchableRow:
-    """A person's row as it is stored."""
     draft = of.draft_recipient(EmailAddress.parse(address), row_id)
     sealed = draft.seal()
     return SearchableRow(row_id, draft.digests[0], draft.pepper_id, sealed.sealed, sealed.key_id)

@@ -39,7 +39,6 @@ PAGE: Final = Path(__file__).parents[4] / "docs" / "how-to" / "backup.md"
 
 @contextmanager
 def open_data_dir(url: str) -> Iterator[LedgerBench]:
-    """The ledger of a database, with its right keys."""
     with LedgerStore.open(settings_for(url)) as storage:
         yield LedgerBench(storage, url, random.SystemRandom())
 
@@ -51,7 +50,6 @@ def published(bench: LedgerBench, file: Path, minutes: int) -> None:
 
 
 def everything(bench: LedgerBench) -> dict[str, Any]:
-    """Events and read models."""
     return {"events": bench.rows("SELECT * FROM ledger_events ORDER BY notification_id"), **read_models(bench)}
 
 

@@ -51,15 +51,12 @@ COLUMNS = {
 
 
 class Cell(NamedTuple):
-    """One value of one row."""
-
     table: str
     row: UUID
     column: str
 
 
 def fill(bench: LedgerBench, name: str) -> None:
-    """One row in each table of the vault."""
     reservation_id = done(bench.redeem(bench.issue(), f"{name}@example.com")).require_reservation().reservation_id
     bench.attempt(reservation_id, BUSY)
     staff = bench.storage.vault.draft_staff(EmailAddress.parse(f"{name}@staff.example.com"), uuid4())
@@ -84,7 +81,6 @@ def two_keys(bench: LedgerBench) -> Iterator[LedgerBench]:
 
 
 def cells(conn: psycopg.Connection[Any], kind: str) -> list[Cell]:
-    """Every value of a type in the vault."""
     vault_cells = []
     for table, columns in COLUMNS[kind].items():
         ids = conn.execute(sql.SQL("SELECT {} FROM {}").format(sql.Identifier(IDS[table]), sql.Identifier(table)))
@@ -93,7 +89,6 @@ def cells(conn: psycopg.Connection[Any], kind: str) -> list[Cell]:
 
 
 def value(conn: psycopg.Connection[Any], cell: Cell) -> Any:  # noqa: ANN401 - of any type
-    """What a cell holds."""
     query = sql.SQL("SELECT {} FROM {} WHERE {} = %s")
     names = map(sql.Identifier, (cell.column, cell.table, IDS[cell.table]))
     return conn.execute(query.format(*names), (cell.row,)).fetchall()[0][0]

@@ -40,7 +40,6 @@ def damage(bench: LedgerBench, statement: str, *params: object) -> None:
 
 
 def sent(bench: LedgerBench, max_uses: int = 2) -> UUID:
-    """A code with one sent use; its id."""
     code = bench.issue(max_uses)
     reservation = done(bench.redeem(code, "li.wei@example.com")).require_reservation()
     bench.attempt(reservation.reservation_id)
@@ -95,7 +94,6 @@ def test_drifted_row_is_named_and_not_repaired(bench: LedgerBench) -> None:
 
 
 def replaced(topic: str, old: str, new: str) -> str:
-    """A statement that changes a text within stored events."""
     text = f"replace(event_fields(state)::text, '{old}', '{new}')"
     return f"UPDATE ledger_events SET state = convert_to({text}, 'UTF8') WHERE topic = '{topic}'"  # noqa: S608 - texts of this file
 
@@ -225,6 +223,5 @@ def test_sample_finds_a_campaign_whose_row_differs_from_its_stream(bench: Ledger
 
 
 def remembered(bench: LedgerBench) -> list[LastVerified]:
-    """What was last compared."""
     with psycopg.connect(bench.database_url) as conn:
         return last_verified(conn)

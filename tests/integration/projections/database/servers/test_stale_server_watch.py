@@ -50,7 +50,6 @@ def pair(servers_folder: Path, request: pytest.FixtureRequest) -> Iterator[tuple
 
 
 def wait_for_standby(primary: PostgresCluster, standby: PostgresCluster) -> None:
-    """Until it has replayed everything."""
     with psycopg.connect(primary.url) as one, psycopg.connect(standby.url, autocommit=True) as two:
         written = (one.execute("SELECT pg_current_wal_lsn()").fetchone() or (None,))[0]
         caught_up = "SELECT coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false)"
@@ -94,12 +93,10 @@ class CountingPool:
         self.used: list[Any] = [object()]
 
     def list_used(self, for_s: float) -> list[Connection[Any]]:
-        """Count the question; none is late."""
         self.questions += 1
         return [] if for_s else self.used
 
     def list_all(self) -> list[Connection[Any]]:
-        """Return what is in use."""
         return self.used
 
 
