@@ -48,6 +48,7 @@ class Scheduler:
         self._current: Task | None = None
         self._queue: list[tuple[float, int, Task, int]] = []
         self._pushed = 0
+        self._end = 0.0
         self._doomed: list[Task] = []
 
     @property
@@ -79,12 +80,16 @@ class Scheduler:
         Raises:
             GreenletExit: Its process crashed in the meantime.
         """
-        task = self._current
+        task, at, queue = self._current, self.now + seconds, self._queue
         if task is None or task.is_dead:
             raise GreenletExit
         task.ticket += 1
         self._pushed += 1
-        heappush(self._queue, (self.now + seconds, self._pushed, task, task.ticket))
+        is_next = at <= self._end and not (queue and queue[0][0] <= at)
+        if is_next and task.process.frozen_until <= at and not self._doomed:
+            self.now = at  # as if it had been queued, and were the first of the queue
+            return
+        heappush(queue, (at, self._pushed, task, task.ticket))
         self._main.switch()
 
     def park(self) -> None:
@@ -104,7 +109,7 @@ class Scheduler:
 
     def run_until(self, end: float) -> None:
         """Run everything that is to happen until then."""
-        queue = self._queue
+        queue, self._end = self._queue, end
         while queue and queue[0][0] <= end:
             at, _, task, ticket = heappop(queue)
             if task.is_dead or ticket != task.ticket:

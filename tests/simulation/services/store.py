@@ -133,6 +133,7 @@ class MemoryStore(POPOApplicationRecorder):
         self.handed_out: dict[UUID, HandedOutCode] = {}
         self.lists = MemoryLists()
         self.of_code: dict[UUID, list[UUID]] = {}
+        self._uses: dict[tuple[UUID, datetime | None], list[Reservation]] = {}
         self.read_models = {name: RowMerger(projection) for name, projection in PROJECTIONS.items()}
         self.code_ids: dict[bytes, UUID] = {}
         self.recipient_ids: dict[bytes, UUID] = {}
@@ -234,14 +235,16 @@ class MemoryStore(POPOApplicationRecorder):
     def uses_in(self, campaign_id: UUID, other_count: Campaign | None = None) -> list[Reservation]:
         """Return the reserved and counted uses of a campaign, as another state of it counts them."""
         campaign = other_count or self.campaigns[campaign_id]
-        return [
-            other
-            for other in self.reservations.values()
-            if other.is_use
-            and other.occupies_use
-            and (code := self.codes[other.code_id]).campaign_id == campaign_id
-            and campaign.counts(code, other)
-        ]
+        if (uses := self._uses.get((campaign_id, campaign.counts_from))) is None:
+            uses = self._uses[campaign_id, campaign.counts_from] = [
+                other
+                for other in self.reservations.values()
+                if other.is_use
+                and other.occupies_use
+                and (code := self.codes[other.code_id]).campaign_id == campaign_id
+                and campaign.counts(code, other)
+            ]
+        return uses
 
     def existing_uses_in(self, campaign_id: UUID) -> list[ExistingUse]:
         """Return all uses of the codes of a campaign, whether its limits count them or not, the oldest first."""
@@ -272,6 +275,7 @@ class MemoryStore(POPOApplicationRecorder):
     def _keep_read_models(self, working_set: WorkingSet) -> None:
         codes, new_reservations, changed_reservations = working_set.changed()
         reservations = [*new_reservations, *changed_reservations]
+        self._uses.clear()
         for code in codes:
             self.codes[code.code_id] = code
         for reservation in sorted(reservations, key=lambda reservation: reservation.versions[0]):
