@@ -12,8 +12,8 @@ from tests.architecture.timing import count_timed_calls, find_example_bounds
 ALLOWED: Final = {
     "tests/acceptance/test_operations.py": (1, "sleeps past a deadline of 5 s: later is past it as well"),
     "tests/acceptance/test_whole_way.py": (2, "the fastest of three requests against the timeout of a broker"),
-    "tests/faults/test_broker_outages.py": (5, "outages last a minute; the fastest of many requests, as above"),
-    "tests/faults/test_standby_reads.py": (3, "the time before a request, by which the server's own bound is judged"),
+    "tests/faults/test_broker_outages.py": (3, "an outage lasts a minute; the fastest of many requests, as above"),
+    "tests/faults/test_standby_reads.py": (2, "the time before a request, by which the server's own bound is judged"),
     "tests/faults/test_worker_deaths.py": (2, "the least time between restarts: a slow machine takes longer"),
     "tests/integration/api/http/server/test_stream_slots.py": (2, "is canceled"),
     "tests/integration/api/v1/test_event_feed.py": (2, "the answer comes before the time that the request may wait"),

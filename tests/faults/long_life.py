@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -68,6 +69,7 @@ class Life:
     defects: list[str] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
     ended: int = 0
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class _Client:
@@ -141,7 +143,7 @@ async def _ask_until_answered(client: _Client, code: str, email: str, life: Life
         life.counts[str(answer.get("code") or status)] += 1
         if (status and status not in ASK_AGAIN) or time.monotonic() > ends:
             return status, answer
-        await asyncio.sleep(RETRY_S)
+        await is_over(life.over, RETRY_S)
 
 
 def _judge(life: Life, number: int, kind: str, status: int, answer: dict[str, Any]) -> None:
@@ -158,10 +160,16 @@ def _judge(life: Life, number: int, kind: str, status: int, answer: dict[str, An
         life.defects.append(f"code {number}, {kind}: {status} {answer}")
 
 
+async def is_over(over: asyncio.Event, seconds: float) -> bool:
+    """Let time pass, at most until the life is over; return whether it is."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(over.wait(), seconds)
+    return over.is_set()
+
+
 async def end_connections(url: str, plan: Plan, life: Life, api: psutil.Process) -> None:
-    """End the database's connections again and again, and look at the memory of the API, until it is cancelled."""
-    while True:
-        await asyncio.sleep(plan.end_every_s)
+    """End the database's connections again and again, and look at the memory of the API."""
+    while not await is_over(life.over, plan.end_every_s):
         life.memory.append(api.memory_info().rss)
         await asyncio.to_thread(_end_all, url)
         life.ended += 1
@@ -176,9 +184,8 @@ def _end_all(url: str) -> None:
 
 
 async def report(plan: Plan, life: Life) -> None:
-    """Print progress until it is cancelled."""
-    while True:
-        await asyncio.sleep(REPORT_EVERY_S)
+    """Print progress."""
+    while not await is_over(life.over, REPORT_EVERY_S):
         memory = life.memory[-1] // 1_000_000 if life.memory else 0
         say(f"{sum(life.counts.values())} of {plan.redeems}: {dict(life.counts)}, API {memory} MB, {life.ended} ends")
 
@@ -210,8 +217,7 @@ async def _live(base: str, codes: list[str], plan: Plan, life: Life, url: str, a
     try:
         await run_clients(base, codes, plan, life)
     finally:
-        for task in others:
-            task.cancel()
+        life.over.set()
         ended = await asyncio.gather(*others, return_exceptions=True)
         life.defects += [repr(error) for error in ended if isinstance(error, Exception)]
 

@@ -19,14 +19,14 @@ from redis import Redis
 from api.cli.embedded.tcp_ports import find_free_port
 from projections.event_store.stored_state import read_fields
 from tests.faults.rigs.restartable_servers import RestartableServer, restartable_valkey
+from tests.faults.rigs.retries import retry
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import DelayedReply, MailServer
+from tests.support.waiting import POLL_S
 from workers.celery_ext.broker_options import REDIS_S_MAX
 
 pytestmark = pytest.mark.night(of="outages")
 
-"""For each single click, whatever the broker does, and whatever else the machine does."""
-"""Promised are 5 seconds (a night holds us to it); the suite runs next to others, on two cores."""
 QUIET = "SELECT count(*) FROM reservations WHERE status = 'live'"
 
 
@@ -195,15 +195,9 @@ def test_first_redeem_of_the_incident_with_redis_dead(
 @pytest.mark.parametrize("how", ["dead", "frozen"])
 def test_away_for_a_minute(stack: Stack, code: str, broker: RestartableServer, mail: MailServer, how: str) -> None:
     """However long it was away, what was reserved is sent once it is back."""
-    if how == "dead":
-        broker.end()
-        clicks = Redeems(stack, code, 100, "minute-dead")
-        time.sleep(60)
-        broker.start()
-    else:
-        with broker.frozen():
-            clicks = Redeems(stack, code, 100, "minute-frozen")
-            time.sleep(60)
+    with broker.ended() if how == "dead" else broker.frozen():
+        clicks = Redeems(stack, code, 100, f"minute-{how}")
+        time.sleep(60)  # the length of the outage is what is tested
     clicks.wait_sent()
 
     assert not clicks.waited_for_broker()
@@ -255,13 +249,13 @@ def test_message_that_vanishes_with_its_worker_is_found(stack: Stack, code: str,
 def is_nowhere(stack: Stack, reservation_id: str) -> bool:
     """Whether Redis was given the reservation's message and holds it no more."""
     with Redis.from_url(stack.info["redis_url"], decode_responses=True) as client:
-        for _ in range(10):
+
+        def is_held() -> bool:
             broker_entries: list[str] = [*client.lrange("ledger", 0, -1), *client.hvals("unacked")]
             bodies = [base64.b64decode(json.loads(text)["body"]) for text in broker_entries if text.startswith("{")]
-            if any(reservation_id.encode() in body for body in bodies):
-                return False
-            time.sleep(0.05)
-    return True
+            return any(reservation_id.encode() in body for body in bodies)
+
+        return not retry(is_held, every_s=POLL_S, s_max=0.5)
 
 
 def test_all_of_redis_lost_with_a_full_queue(

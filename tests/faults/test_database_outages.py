@@ -2,10 +2,7 @@
 
 import http.client
 import itertools
-import json
 import signal
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,6 +17,7 @@ import pytest
 from api.cli.embedded.tcp_ports import find_free_port
 from tests.faults.chaos.load import RedeemLoad
 from tests.faults.rigs.database_proxy import DatabaseProxy
+from tests.faults.rigs.http_client import REDEEM, Answer, send
 from tests.faults.rigs.restartable_servers import RestartableServer, restartable_postgres
 from tests.support.servers.embedded_stack import Stack
 from tests.support.waiting import WAIT_S_MAX
@@ -79,40 +77,24 @@ def code(running: ProxiedStack) -> str:
     return running.stack.issue(1_000_000, is_open=True)
 
 
-class RedeemResult(NamedTuple):
-    """What a click led to."""
-
-    status: int
-    body: dict[str, Any]
-    retry_after: str | None
-
-
-def click(proxied: ProxiedStack, code: str, key: str, name: str = "li.wei") -> RedeemResult:
+def click(proxied: ProxiedStack, code: str, key: str, name: str = "li.wei") -> Answer:
     """One redeem with an Idempotency-Key."""
-    request = urllib.request.Request(  # noqa: S310 - a loopback URL made here
-        f"{proxied.stack.base}/api/v1/public/redeem",
-        data=json.dumps({"email": f"{name}.{proxied.seen}@example.com", "code": code}).encode(),
-        headers={"Content-Type": "application/json", "Idempotency-Key": key},
-    )
-    try:
-        response = urllib.request.urlopen(request, timeout=WAIT_S_MAX)  # noqa: S310 - as above
-    except urllib.error.HTTPError as error:
-        response = error
-    with response:
-        body = json.loads(response.read())
-        return RedeemResult(response.status, body, response.headers["Retry-After"])
+    body = {"email": f"{name}.{proxied.seen}@example.com", "code": code}
+    answer = send(proxied.stack.base, "POST", REDEEM, body, {"Idempotency-Key": key}, WAIT_S_MAX)
+    assert answer.status, "no answer"
+    return answer
 
 
-def redeem_with_key(proxied: ProxiedStack, code: str, key: str) -> RedeemResult:
+def redeem_with_key(proxied: ProxiedStack, code: str, key: str) -> Answer:
     """Ask again with the same key until there is an answer."""
-    last: list[RedeemResult] = []
 
-    def asked() -> bool:
-        last[:] = [click(proxied, code, key)]
-        return last[0].status != 503
+    def ask_again() -> Answer | None:
+        answer = click(proxied, code, key)
+        return None if answer.status == 503 else answer
 
-    proxied.stack.wait(asked)
-    return last[0]
+    answered = proxied.stack.wait(ask_again)
+    assert answered is not None
+    return answered
 
 
 def ask(proxied: ProxiedStack, query: str, *params: object) -> list[tuple[Any, ...]]:
@@ -137,10 +119,10 @@ def processes(proxied: ProxiedStack) -> set[int]:
     return {child.pid for child in children if words & set(child.cmdline())}
 
 
-def assert_honest(answer: RedeemResult) -> None:
+def assert_honest(answer: Answer) -> None:
     """503 that says what is known: nothing; ask again, in so many seconds, with the same key."""
     assert (answer.status, answer.body["code"]) == (503, "UNAVAILABLE")
-    assert int(answer.retry_after or 0) > 0
+    assert int(answer.headers.get("Retry-After") or 0) > 0
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])

@@ -1,13 +1,11 @@
 """A cluster of a former release keeps what Patroni knows of it when its lock moves to the older interface of etcd."""
 
 import base64
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.tcp_ports import HOST, find_free_port
 from tests.faults.failover.enclosure import find_program
+from tests.faults.rigs.http_client import send
 from tests.support.waiting import WAIT_S_MAX
 
 pytestmark = pytest.mark.night(of="failover")
@@ -57,10 +56,7 @@ class EtcdMember:
 
     def is_healthy(self) -> bool:
         """Return whether it answers and has a leader."""
-        try:
-            return bool(self._ask("/health")["health"] == "true")
-        except OSError:
-            return False
+        return bool(self._ask("/health").get("health") == "true")
 
     @contextmanager
     def carry_lock(self) -> "Iterator[subprocess.Popen[str]]":
@@ -73,12 +69,7 @@ class EtcdMember:
                 carry.kill()
 
     def _ask(self, path: str, body: dict[str, str] | None = None) -> Any:  # noqa: ANN401 - any JSON document
-        connection = HTTPConnection(self.place, timeout=5)
-        try:
-            connection.request("GET" if body is None else "POST", path, None if body is None else json.dumps(body))
-            return json.loads(connection.getresponse().read())
-        finally:
-            connection.close()
+        return send(self.place, "GET" if body is None else "POST", path, body).body
 
 
 @pytest.fixture

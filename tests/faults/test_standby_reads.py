@@ -165,15 +165,14 @@ def test_answer_of_a_tool_has_every_event_up_to_its_position(pair: Pair) -> None
 
 def seconds_until_primary(pair: Pair) -> float:
     """Ask until the primary answers; give when the last request was sent that the paused standby answered."""
-    started_at = time.monotonic()
-    asked_s = 0.0
-    while asked_s < WAIT_S_MAX:
-        sent_s = time.monotonic() - started_at
-        if pair.read_feed()[1] is None:
-            break
-        asked_s = sent_s
-        time.sleep(0.1)
-    return asked_s
+    sent_at = [time.monotonic()] * 2
+
+    def has_primary_answered() -> bool:
+        sent_at.append(time.monotonic())
+        return pair.read_feed()[1] is None
+
+    wait_for(has_primary_answered)
+    return sent_at[-2] - sent_at[0]
 
 
 def test_feed_leaves_out_a_commit_that_the_primary_has_not_acknowledged(pair: Pair) -> None:

@@ -19,16 +19,17 @@ import psycopg
 
 from projections.rebuild.rebuild import RebuildOptions, rebuild
 from tests.faults.chaos.campaign_timeline import Refusal, find_untrue_statements, read_timeline
-from tests.faults.chaos.keyed_client import HONEST, KeyedClient
 from tests.faults.chaos.observe import unsettled
 from tests.faults.chaos.short_lived_stack import open_short_lived_stack
 from tests.faults.chaos.targets import FAULTS, FaultTargets
+from tests.faults.rigs.http_client import KeyedClient
+from tests.faults.rigs.retries import pause, retry
 from tests.support.ledger.rebuilds import NoProgress
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.mail_server import MailServer
 from tests.support.servers.mail_session import Behavior, DelayedReply, ReplyWith, Stage
 from tests.support.servers.stepped_clock import SteppedClock
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.waiting import POLL_S, WAIT_S_MAX
 
 DOMAINS = ("first.example", "second.example")
 WRONG_DOMAIN = "elsewhere.example"
@@ -38,6 +39,7 @@ CODES_PER_PERSON_MAX = 3
 TAGGED, OWNERS = 0.4, 0.1
 """Share of the people who come with a tagged address of another one's inbox, and share of those whose inbox it is."""
 LEASE_S = 4
+BETWEEN_S = (0.2, 1.0)
 FAULT_WAIT_S = 2.0
 """How long a fault waits for a victim with work in flight."""
 FAULTS_AWAITED = 2
@@ -133,30 +135,22 @@ class Crowd:
     def ask(self, client: KeyedClient, code: str, email: str) -> str:
         """Redeem until there is an answer; `ok`, or the code of the refusal."""
         key = f"{email}|{code}|{time.monotonic_ns()}"
-        for _ in range(300):
-            asked_at = time.time()
-            status, answer = client.ask(key, {"code": code, "email": email})
-            if status not in HONEST and status:
-                break
-            time.sleep(0.2)
+        status, answer = client.ask_until_answered(key, {"code": code, "email": email})
         word = "ok" if status in {HTTPStatus.OK, HTTPStatus.ACCEPTED} else str(answer.get("code"))
         with self._lock:
             self._report.answers[word] += 1
             if word == "ok":
                 self.reservations[str(answer["reservation_id"])] = email.lower()
             elif status == HTTPStatus.BAD_REQUEST:
-                self.refusals.append(Refusal(word, code, email.lower(), asked_at, time.time()))
+                self.refusals.append(Refusal(word, code, email.lower(), client.asked_at, time.time()))
             else:
                 self._report.broken.append(f"a client saw {status} {answer}")
         return word
 
     def wait_in_line(self, client: KeyedClient, code: str, email: str) -> None:
         """Join the waiting list, unless a use is left or the code brings no more people."""
-        for _ in range(300):
-            status, answer = client.ask(f"wait {email}", {"code": code, "email": email}, "/api/v1/public/waiting-list")
-            if status not in HONEST and status:
-                break
-            time.sleep(0.2)
+        body, path = {"code": code, "email": email}, "/api/v1/public/waiting-list"
+        status, answer = client.ask_until_answered(f"wait {email}", body, path)
         with self._lock:
             self.waiting += [email] if status == HTTPStatus.OK else []
             if status not in {HTTPStatus.OK, HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT}:
@@ -190,10 +184,14 @@ class Crowd:
         However fast the machine is, a fault finds requests in flight, and the rush does not end before it.
         """
         awaited = number * (FAULTS_AWAITED + 1) // self._plan.people
-        ends = time.monotonic() + WAIT_S_MAX
-        while self._report.struck.total() < awaited and time.monotonic() < ends:
+
+        def has_struck() -> bool:
+            if self._report.struck.total() >= awaited:
+                return True
             self.ask(client, self._codes[number % len(self._codes)], f"early{number}@{WRONG_DOMAIN}")
-            time.sleep(0.05)
+            return False
+
+        retry(has_struck, every_s=POLL_S)
 
     def _visit(self, client: KeyedClient, number: int) -> None:
         """One person: some codes until one is accepted; some then come again with another one."""
@@ -275,14 +273,14 @@ def _strike(
     plan: RushPlan, stack: Stack, crowd: Crowd, mail: MailServer, ended: threading.Event, report: RushReport
 ) -> None:
     """Kill a pool process, then kill workers and stop the broker in an order of the seed, until the rush has ended."""
-    targets = FaultTargets(stack, crowd, SteppedClock(str(stack.info["database_url"])), LEASE_S)
+    targets = FaultTargets(stack, crowd, SteppedClock(str(stack.info["database_url"])), LEASE_S, ended)
     choice = random.Random(plan.seed)
     kinds = [fault for fault in FAULTS if (fault.victim, fault.kind) in VICTIMS]
     later = itertools.chain.from_iterable(choice.sample(kinds, len(kinds)) for _ in itertools.count())
     # Invitations are on their way only as long as the broker has not been stopped yet.
     rounds = itertools.chain((fault for fault in kinds if fault.victim == "child"), later)
     try:
-        while report.struck.total() < plan.faults and not ended.wait(choice.uniform(0.2, 1.0)):
+        while report.struck.total() < plan.faults and not pause(choice, BETWEEN_S, ended):
             fault = next(rounds)
             if targets.strike(fault, choice, FAULT_WAIT_S):
                 report.struck[f"{fault.victim} {fault.kind}"] += 1
@@ -302,20 +300,22 @@ def _take_what_is_left(
 ) -> None:
     """Let new people and those who wait come until a code with a use left is refused: the campaign is used up."""
     choice = random.Random(plan.seed + 1)
-    ends = time.monotonic() + WAIT_S_MAX
     with KeyedClient(stack.base) as client:
-        while time.monotonic() < ends:
+
+        def is_used_up() -> bool:
             # Ten thousand and a multiple of all numbers above: the server accepts the invitations of these people.
             number = 10_000 + 100 * len(crowd.reservations)
             word = crowd.ask(client, choice.choice(codes), f"late{number}@{DOMAINS[0]}")
             if word == "CAMPAIGN_EXHAUSTED":
                 if _is_used_up(stack, campaign_id, plan):
-                    return
+                    return True
                 crowd.let_waiting_people_ask(client, choice)
             if word == "CAMPAIGN_HELD":
                 _decide_cases(stack)
-                time.sleep(0.5)
-    report.broken.append("the campaign was not used up within its bound")
+            return False
+
+        if not retry(is_used_up, every_s=POLL_S):
+            report.broken.append("the campaign was not used up within its bound")
 
 
 def _decide_cases(stack: Stack) -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tests.faults.chaos.campaign_timeline import find_person
 from tests.faults.chaos.observations import Acknowledgement, LogFact
+from tests.faults.rigs.retries import pause
 from tests.support.servers.embedded_stack import Stack
 from tests.support.waiting import WAIT_S_MAX
 
@@ -64,7 +65,7 @@ class CampaignTermsLoad:
 
     def _run(self, choice: random.Random) -> None:
         while not self._stopping.is_set() or min(self.changes[each] for each in COUNTINGS) < CHANGES_MIN:
-            self._stopping.wait(choice.uniform(*BETWEEN_S))
+            pause(choice, BETWEEN_S, self._stopping)
             counting = min(COUNTINGS, key=lambda each: (self.changes[each], choice.random()))
             body = {"max_uses": choice.choice(LIMITS), "counting": counting}
             if not self._ask("PATCH", f"/api/v1/campaigns/{self.campaign_id}", body):

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
+from tests.faults.rigs.retries import pause
 from tests.support.servers.mail_server import MailServer
 from tests.support.servers.mail_session import (
     Behavior,
@@ -91,7 +92,7 @@ class FaultyMailServer(MailServer):
         return rule
 
     def _change(self, choice: random.Random) -> None:
-        while not self._fair.wait(choice.uniform(*MOOD_S)):
+        while not pause(choice, MOOD_S, self._fair):
             stage, behavior, message_count = choice.choice(list(MOODS.values()))
             self.at(stage, behavior, times=message_count)
             if choice.random() < 0.1:

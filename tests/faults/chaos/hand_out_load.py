@@ -1,15 +1,14 @@
 """Hand-outs that staff change while they run: two campaigns with the same recipients, who may opt out."""
 
-import http.client
 import random
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.faults.chaos.faulty_mail_server import FaultyMailServer
 from tests.faults.chaos.hand_out_observations import (
@@ -19,7 +18,9 @@ from tests.faults.chaos.hand_out_observations import (
     SubjectPeriod,
     count_codes,
 )
-from tests.support.servers.embedded_stack import AGAIN, RETRY_S, Stack
+from tests.faults.rigs.http_client import send
+from tests.faults.rigs.retries import pause, retry
+from tests.support.servers.embedded_stack import AGAIN, Stack
 from tests.support.waiting import WAIT_S_MAX, wait_for
 
 CAMPAIGNS = 2
@@ -94,11 +95,11 @@ class HandOutLoad:
 
     def _run(self, choice: random.Random, actions: Sequence[Action]) -> None:
         for action in actions:
-            time.sleep(choice.uniform(*BETWEEN_S))
+            pause(choice, BETWEEN_S, self._stopping)
             wait_for(partial(action, choice))
         while not self._stopping.is_set():
             for action in choice.sample(actions, len(actions)):
-                if self._stopping.wait(choice.uniform(*BETWEEN_S)):
+                if pause(choice, BETWEEN_S, self._stopping):
                     return
                 action(choice)
 
@@ -138,7 +139,7 @@ class HandOutLoad:
             return False
         acknowledged_at = time.time()
         self._add_some(hand_out_id)
-        time.sleep(choice.uniform(*PAUSED_S))
+        pause(choice, PAUSED_S)
         self.seen.pauses.append(Pause(hand_out_id, acknowledged_at, time.time()))
         self._ask("POST", f"/api/v1/hand-outs/{hand_out_id}/resume")
         self.seen.actions["paused"] += 1
@@ -192,12 +193,10 @@ class HandOutLoad:
         if not arrivals or len(self.seen.opt_outs) >= OPTED_OUT_MAX * self._number:
             return False
         email, asked_at = CodeEmail.read(choice.choice(arrivals)), time.time()
-        ends = time.monotonic() + WAIT_S_MAX
-        while (status := _click_once(email.opt_out_link)) != HTTPStatus.OK:
-            if status not in AGAIN or time.monotonic() > ends:
-                self.seen.defects.append(f"{status} for an opt-out")
-                return True
-            time.sleep(RETRY_S)
+        status = retry(lambda: _click_once(email.opt_out_link))
+        if status != HTTPStatus.OK:
+            self.seen.defects.append(f"{status} for an opt-out")
+            return True
         self.seen.opt_outs.setdefault(email.address, (asked_at, time.time()))
         self.seen.actions["opted out"] += 1
         for hand_out_id in self._hand_outs:
@@ -220,13 +219,8 @@ class HandOutLoad:
 
 
 def _click_once(link: str) -> int:
-    """Send what a mail program sends; the status, or 0 without an answer."""
-    request = urllib.request.Request(link, data=b"List-Unsubscribe=One-Click", method="POST")  # noqa: S310 - a loopback URL
-    try:
-        with urllib.request.urlopen(request, timeout=15) as response:  # noqa: S310 - as above
-            response.read()
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-    except (OSError, http.client.HTTPException):
-        return 0
+    """Send what a mail program sends; the status, or 0 if it has to ask again."""
+    _, place, path, query, _ = urlsplit(link)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    status = send(place, "POST", f"{path}?{query}", b"List-Unsubscribe=One-Click", form).status
+    return 0 if status in AGAIN else status

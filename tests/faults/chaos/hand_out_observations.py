@@ -6,12 +6,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Self
 
 import psycopg
 
 from tests.faults.chaos.faulty_mail_server import Arrival, FaultyMailServer
+from tests.faults.rigs.retries import retry
 from tests.support.servers.embedded_stack import Stack
 from tests.support.waiting import WAIT_S_MAX
 
@@ -194,15 +196,16 @@ class ClaimWatch:
 
     def finish(self, seen: HandOutObservations) -> None:
         """Wait until no email is due, and let the time of leases and retries pass."""
-        ends = time.monotonic() + WAIT_S_MAX
-        while time.monotonic() < ends:
-            with psycopg.connect(self._url, connect_timeout=5) as conn:
-                if conn.execute(UNFINISHED).fetchone() == (0,):
-                    return
-                if conn.execute(END_LEASES, [HELD_S]).rowcount:
-                    seen.leases_ended.append(time.time())
-            time.sleep(0.5)
-        seen.defects.append(f"emails that are due after {WAIT_S_MAX} s")
+        if not retry(partial(self._is_finished, seen)):
+            seen.defects.append(f"emails that are due after {WAIT_S_MAX} s")
+
+    def _is_finished(self, seen: HandOutObservations) -> bool:
+        with psycopg.connect(self._url, connect_timeout=5) as conn:
+            if conn.execute(UNFINISHED).fetchone() == (0,):
+                return True
+            if conn.execute(END_LEASES, [HELD_S]).rowcount:
+                seen.leases_ended.append(time.time())
+        return False
 
     def read(self) -> list[RowClaim]:
         """Return all claims, oldest first."""

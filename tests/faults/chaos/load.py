@@ -1,22 +1,21 @@
 """Clients of a run: each wants a code for an address, and asks with the same key until it has an answer."""
 
-import http.client
 import itertools
-import json
 import random
 import threading
 import time
 from collections.abc import Sequence
-from urllib.parse import urlsplit
+from functools import partial
+from typing import Any
 
 from tests.faults.chaos.observations import Acknowledgement
+from tests.faults.rigs.http_client import HONEST, REDEEM, UNREADABLE, send
+from tests.faults.rigs.retries import retry
 from tests.support.waiting import WAIT_S_MAX
 
 CLIENTS = 8
 ANSWER_S_MAX = 30.0
 """A request that takes longer is given up and asked again: its outcome is unknown, as to any client."""
-INTENT_S_MAX = WAIT_S_MAX
-RETRY_S = 0.2
 ASKED_AGAIN = 0.1
 """Share of intents that ask again after their answer, as a second click does."""
 ON_THE_FIRST = 0.7
@@ -24,7 +23,6 @@ ON_THE_FIRST = 0.7
 INBOXES = 10
 """Inboxes that two of five people share by tags: campaigns may count by mailbox."""
 TELLING = {200, 202, 400}
-HONEST = {503, 429}
 
 
 class RedeemLoad:
@@ -41,7 +39,7 @@ class RedeemLoad:
     """
 
     def __init__(self, base: str, codes: Sequence[str], seed: int, per_second: float, prefix: str = "") -> None:
-        self._address = urlsplit(base)
+        self._base = base
         self._codes = codes
         self._pause_s = CLIENTS / per_second
         self.acks: list[Acknowledgement] = []
@@ -69,7 +67,7 @@ class RedeemLoad:
         """Let every client end what it began."""
         self._stopping.set()
         for thread in self._threads:
-            thread.join(INTENT_S_MAX + ANSWER_S_MAX)
+            thread.join(WAIT_S_MAX + ANSWER_S_MAX)
 
     def _run(self, choice: random.Random) -> None:
         while not self._stopping.is_set():
@@ -84,48 +82,36 @@ class RedeemLoad:
 
     def _ask_until_answered(self, intent: str, body: dict[str, str]) -> bool:
         """Whether it was acknowledged."""
-        ends = time.monotonic() + INTENT_S_MAX
-        while time.monotonic() < ends:
-            status, answer = self._ask(intent, body)
-            if status in {200, 202}:
-                with self._lock:
-                    reservation_id = str(answer["reservation_id"])
-                    self.acks.append(Acknowledgement(intent, reservation_id, time.monotonic(), body["email"]))
-                return True
-            if status == 400:
-                self.refused += 1
-                return False
-            if status and status not in HONEST:
-                self.defects.append(f"{status} {answer} for {intent}")
-                return False
-            self.unavailable += status in HONEST
-            time.sleep(RETRY_S)
-        self.gave_up += 1
+        status, answer = retry(partial(self._ask, intent, body)) or (0, {})
+        if status in {200, 202}:
+            with self._lock:
+                reservation_id = str(answer["reservation_id"])
+                self.acks.append(Acknowledgement(intent, reservation_id, time.monotonic(), body["email"]))
+            return True
+        if status == 400:
+            self.refused += 1
+        elif status:
+            self.defects.append(f"{status} {answer} for {intent}")
+        else:
+            self.gave_up += 1
         return False
 
-    def _ask(self, intent: str, body: dict[str, str]) -> tuple[int, dict[str, object]]:
-        """One request; status 0 if no answer came."""
-        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=ANSWER_S_MAX)
-        headers = {"Content-Type": "application/json", "Idempotency-Key": intent}
+    def _ask(self, intent: str, body: dict[str, str]) -> tuple[int, Any] | None:
+        """Send one request; None if it has to be sent again."""
         with self._lock:
             self._asking += 1
         try:
-            connection.request("POST", "/api/v1/public/redeem", json.dumps(body), headers)
-            response = connection.getresponse()
-            raw, status = response.read(), response.status
-            if status in HONEST and not response.headers["Retry-After"]:
-                return 999, {"without": "Retry-After"}
-        except (OSError, http.client.HTTPException):
-            return 0, {}
+            answer = send(self._base, "POST", REDEEM, body, {"Idempotency-Key": intent}, ANSWER_S_MAX)
         finally:
             with self._lock:
                 self._asking -= 1
-            connection.close()
-        try:
-            document: dict[str, object] = json.loads(raw)
-        except ValueError:
-            return status if status not in TELLING else 999, {"raw": raw[:200].decode(errors="replace")}
-        return status, document
+        if answer.status in HONEST and not answer.headers.get("Retry-After"):
+            return UNREADABLE, {"without": "Retry-After"}
+        self.unavailable += answer.status in HONEST
+        if answer.status in {0, *HONEST}:
+            return None
+        is_text = isinstance(answer.body, str)
+        return UNREADABLE if is_text and answer.status in TELLING else answer.status, answer.body
 
 
 def _find_name(number: int) -> str:

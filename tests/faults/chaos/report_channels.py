@@ -1,19 +1,18 @@
 """The ways in for reports: the command that a mail server pipes to, and the hook of a provider. Both repeat."""
 
-import http.client
+import itertools
 import random
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import NamedTuple, Protocol
-from urllib.parse import urlsplit
-
-import orjson
 
 from tests.faults.chaos.report_observations import EmailId
+from tests.faults.rigs.http_client import HONEST, send
+from tests.faults.rigs.retries import retry
 from tests.support.mail_providers import FakeSendGrid, Posted
 from tests.support.servers.embedded_stack import PROGRAM, Stack
 from tests.support.waiting import WAIT_S_MAX
@@ -21,8 +20,6 @@ from tests.unit.workers.mail_reports.reports import COMPLAINT, status_report
 
 HOOK = "/api/v1/callbacks/mail/sendgrid"
 PROVIDER = "sendgrid"
-RETRY_S = 0.3
-ANSWER_S_MAX = 20.0
 COMMAND_S_MAX = 60.0
 """A command that takes longer is killed and repeated, as by Postfix's `command_time_limit`."""
 KILLED_EVERY = 3
@@ -30,7 +27,7 @@ KILLED_AFTER = (0.2, 0.8)
 """Every third command is killed once, after such a share of the least time that one took on this machine; if it was
 quicker still, the next one is killed."""
 DELIVERED, TRY_LATER, KILLED = 0, 75, -9
-REPEATED = {0, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+REPEATED = {0, *HONEST}
 """Answers after which a provider repeats a request. One that is stale is repeated too: clocks are stepped."""
 STALE = "CALLBACK_STALE"
 FORGED = "SIGNATURE_INVALID"
@@ -86,24 +83,26 @@ class CommandChannel:
         return all(self._pipe(write_message(report)) for report in reports)
 
     def _pipe(self, message: bytes) -> bool:
-        ends = time.monotonic() + WAIT_S_MAX
         self._count += 1
         self._due_kills += self._count % KILLED_EVERY == 2  # the first one says how long they take
-        lives_s = self._choice.uniform(*KILLED_AFTER) * self._took_s if self._due_kills else COMMAND_S_MAX
-        while (begun_at := time.monotonic()) < ends:
-            status, error = self._run(message, lives_s)
+        first_s = self._choice.uniform(*KILLED_AFTER) * self._took_s if self._due_kills else COMMAND_S_MAX
+        lives = itertools.chain([first_s], itertools.repeat(COMMAND_S_MAX))
+
+        def run_once() -> tuple[int, str] | None:
+            begun_at = time.monotonic()
+            status, error = self._run(message, next(lives))
             self._answers[f"command {status}"] += 1
+            self._due_kills = max(0, self._due_kills - (status == KILLED))
             if status == DELIVERED:
                 self._took_s = min(self._took_s, time.monotonic() - begun_at)
-                return True
-            self._due_kills = max(0, self._due_kills - (status == KILLED))
-            if status not in {TRY_LATER, KILLED}:
-                self._fail(f"exit code {status} of `ledger bounces take`: {error}")
-                return False
-            lives_s = COMMAND_S_MAX
-            time.sleep(RETRY_S)
-        self._fail(f"no acknowledgement of a piped report in {WAIT_S_MAX} s")
-        return False
+            return None if status in {TRY_LATER, KILLED} else (status, error)
+
+        ended = retry(run_once)
+        if ended is None:
+            self._fail(f"no acknowledgement of a piped report in {WAIT_S_MAX} s")
+        elif ended[0] != DELIVERED:
+            self._fail(f"exit code {ended[0]} of `ledger bounces take`: {ended[1]}")
+        return ended is not None and ended[0] == DELIVERED
 
     def _run(self, message: bytes, lives_s: float) -> tuple[int, str]:
         """Run one process; it is killed if it lives longer."""
@@ -128,35 +127,25 @@ class HookChannel:
     name = "hook"
 
     def __init__(self, base: str, provider: FakeSendGrid, answers: Counter[str], fail: Callable[[str], None]) -> None:
-        self._address, self._provider = urlsplit(base), provider
+        self._base, self._provider = base, provider
         self._answers, self._fail = answers, fail
 
     def deliver(self, reports: Sequence[PreparedReport]) -> bool:
         """Post them in one request."""
         events = [event for report in reports for event in self._events(report)]
-        ends = time.monotonic() + WAIT_S_MAX
-        while time.monotonic() < ends:
-            status, answer = self._post(self._provider.post(events, datetime.now(UTC)))
-            if status == HTTPStatus.OK:
-                return True
-            if status not in REPEATED and answer.get("code") != STALE:
-                self._fail(f"{status} {answer} for a report of a provider")
-                return False
-            time.sleep(RETRY_S)
-        self._fail(f"no acknowledgement of a posted report in {WAIT_S_MAX} s")
-        return False
+        posted = retry(lambda: self._post(self._provider.post(events, datetime.now(UTC))))
+        if posted is None:
+            self._fail(f"no acknowledgement of a posted report in {WAIT_S_MAX} s")
+        elif posted[0] != HTTPStatus.OK:
+            self._fail(f"{posted} for a report of a provider")
+        return posted is not None and posted[0] == HTTPStatus.OK
 
     def forge(self, report: PreparedReport) -> None:
         """Post one with the signature of another key, until it is refused."""
-        ends = time.monotonic() + WAIT_S_MAX
-        while time.monotonic() < ends:
-            status, answer = self._post(self._provider.post_forged(self._events(report), datetime.now(UTC)))
-            if answer.get("code") == FORGED:
-                return
-            if status not in REPEATED:
-                self._fail(f"{status} {answer} for a forged signature")
-                return
-            time.sleep(RETRY_S)
+        events = self._events(report)
+        posted = retry(lambda: self._post(self._provider.post_forged(events, datetime.now(UTC))))
+        if posted is not None and posted[1] != FORGED:
+            self._fail(f"{posted} for a forged signature")
 
     def _events(self, report: PreparedReport) -> Sequence[object]:
         match report.kind:
@@ -170,20 +159,13 @@ class HookChannel:
             case _:
                 return as_events(self._provider.bounce(report.token))
 
-    def _post(self, posted: Posted) -> tuple[int, Mapping[str, object]]:
-        """Send one request; status 0 if no answer came."""
-        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=ANSWER_S_MAX)
-        try:
-            headers = {"Content-Type": "application/json", **posted.headers}
-            connection.request("POST", HOOK, posted.body, headers)
-            response = connection.getresponse()
-            status, answer = response.status, orjson.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError):
-            status, answer = 0, {}
-        finally:
-            connection.close()
+    def _post(self, posted: Posted) -> tuple[int, object] | None:
+        """Send one request; its status and problem code, or None if it has to be repeated."""
+        status, answer, _ = send(self._base, "POST", HOOK, posted.body, posted.headers)
+        status = 0 if isinstance(answer, str) else status
         self._answers[f"hook {status}"] += 1
-        return status, answer if isinstance(answer, dict) else {}
+        code = answer.get("code") if isinstance(answer, dict) else answer
+        return None if status in REPEATED or code == STALE else (status, code)
 
 
 def as_events(events: object) -> Sequence[object]:

@@ -17,7 +17,6 @@ from uuid import UUID, uuid4
 
 from domain.values.mail.mail_token import MailRef, mail_token
 from tests.faults.chaos.faulty_mail_server import FaultyMailServer
-from tests.faults.chaos.keyed_client import HONEST, KeyedClient
 from tests.faults.chaos.report_channels import (
     PROVIDER,
     CommandChannel,
@@ -32,6 +31,8 @@ from tests.faults.chaos.report_observations import (
     RepeatedRedeem,
     ReportObservations,
 )
+from tests.faults.rigs.http_client import KeyedClient
+from tests.faults.rigs.retries import pause
 from tests.support.mail_providers import FakeSendGrid
 from tests.support.servers.embedded_stack import Stack
 from tests.support.waiting import WAIT_S_MAX
@@ -46,7 +47,6 @@ LATE_MAX = 12
 BATCH = 3
 SUPPRESSED_MAX = 0.1
 """Share of the recipients of hand-outs who get no more emails after bounces, at most, and after complaints."""
-RETRY_S = 0.3
 FOREIGN = b"the secret of another ledger"
 
 
@@ -127,7 +127,7 @@ class ReportLoad:
     def _run(self, choice: random.Random, channel: ReportChannel) -> None:
         while True:
             for plan in choice.sample(PLANS, len(PLANS)):
-                if self._stopping.wait(choice.uniform(*BETWEEN_S[channel.name])):
+                if pause(choice, BETWEEN_S[channel.name], self._stopping):
                     return
                 self._hand_in(plan, channel, choice)
 
@@ -212,16 +212,12 @@ class ReportLoad:
 
     def _redeem_again(self, address: str) -> None:
         """Redeem another code with an address that was reported, until there is an answer."""
-        key, body = str(uuid4()), {"code": self._code, "email": address}
-        ends = time.monotonic() + WAIT_S_MAX
         with KeyedClient(self._stack.base) as client:
-            while time.monotonic() < ends:
-                status, answer = client.ask(key, body)
-                if status and status not in HONEST:
-                    self.seen.redeems.append(RepeatedRedeem(address, str(answer.get("code", status))))
-                    return
-                time.sleep(RETRY_S)
-        self.seen.defects.append(f"no answer to a redeem request in {WAIT_S_MAX} s")
+            status, answer = client.ask_until_answered(str(uuid4()), {"code": self._code, "email": address})
+        if status:
+            self.seen.redeems.append(RepeatedRedeem(address, str(answer.get("code", status))))
+        else:
+            self.seen.defects.append(f"no answer to a redeem request in {WAIT_S_MAX} s")
 
 
 def report_settings(provider: FakeSendGrid) -> Mapping[str, str]:

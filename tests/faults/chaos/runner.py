@@ -33,6 +33,7 @@ from tests.faults.chaos.report_observations import ReportObservations
 from tests.faults.chaos.short_lived_stack import open_short_lived_stack
 from tests.faults.chaos.targets import FAULTS, FaultKind, FaultTargets
 from tests.faults.rigs.address_sweep import RETENTION_DAYS, Swept, let_days_pass
+from tests.faults.rigs.retries import pause
 from tests.support.mail_providers import FakeSendGrid
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.stepped_clock import SteppedClock
@@ -188,7 +189,7 @@ def _strike_all(plan: ChaosPlan, victims: FaultTargets, report: ChaosReport, say
         struck = victims.strike(fault, choice, IN_FLIGHT_S_MAX)
         (report.struck if struck else report.idle)[name] += 1
         say(f"{name}{'' if struck else ' (idle)'}")
-        time.sleep(choice.uniform(*BETWEEN_S))
+        pause(choice, BETWEEN_S)
 
 
 def _come_to_rest(stack: Stack) -> float:

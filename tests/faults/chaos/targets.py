@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Event
 from typing import Any, Protocol
 
 import psutil
 import psycopg
 from redis import Redis, RedisError
 
+from tests.faults.rigs.retries import RUNS_ON, pause, retry
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.stepped_clock import SteppedClock
 
@@ -89,10 +91,12 @@ class FaultTargets:
         clock_ahead: From when to when the database's clock was ahead.
     """
 
-    def __init__(self, stack: Stack, load: ClientLoad, clock: SteppedClock, lease_s: float) -> None:
+    def __init__(
+        self, stack: Stack, load: ClientLoad, clock: SteppedClock, lease_s: float, stop: Event = RUNS_ON
+    ) -> None:
         self._stack = stack
         self._load = load
-        self._lease_s = lease_s
+        self._lease_s, self._stop = lease_s, stop
         self._database_url = str(stack.info["database_url"])
         self._redis_url = str(stack.info["redis_url"])
         self._clock = clock
@@ -104,15 +108,16 @@ class FaultTargets:
         Returns:
             False if there was none with work in flight within the time: then nothing was done.
         """
-        ends = time.monotonic() + wait_s
-        while time.monotonic() < ends:
+
+        def strike_now() -> bool:
             with suppress(psutil.Error, psycopg.Error, RedisError, IndexError):
                 processes = self._busy(fault.victim, choice)
                 if processes:
                     self._inject(fault, processes, choice)
                     return True
-            time.sleep(0.02)
-        return False
+            return False
+
+        return retry(strike_now, stop=self._stop, every_s=0.02, s_max=wait_s)
 
     def resume_all(self) -> None:
         """Nothing stays stopped, and the clock is right."""
@@ -141,10 +146,9 @@ class FaultTargets:
             for process in remaining:
                 process.kill()
         if fault.number == signal.SIGSTOP:
-            stopped_s = choice.uniform(*STOPPED_S)
-            if fault.victim in {"worker", "child"} and choice.random() < STOPPED_BEYOND_LEASE:
-                stopped_s = self._lease_s + 1.5
-            time.sleep(stopped_s)
+            is_sender = fault.victim in {"worker", "child"}
+            outlasts_lease = is_sender and choice.random() < STOPPED_BEYOND_LEASE
+            pause(choice, (self._lease_s + 1.5,) * 2 if outlasts_lease else STOPPED_S, self._stop)
             for process in processes:
                 with suppress(psutil.NoSuchProcess):
                     process.resume()
@@ -154,7 +158,7 @@ class FaultTargets:
         began = time.time()
         self._clock.set_ahead(ahead)
         try:
-            time.sleep(choice.uniform(*AHEAD_S))
+            pause(choice, AHEAD_S, self._stop)
             if ahead > timedelta(days=1):
                 for beat in beats:
                     beat.kill()

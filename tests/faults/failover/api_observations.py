@@ -1,11 +1,9 @@
 """What a run left behind, as the public API, the feed and the mail server tell it. It never asks the database."""
 
-import http.client
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from tests.faults.chaos.load import RedeemLoad
 from tests.faults.chaos.observations import (
@@ -15,6 +13,7 @@ from tests.faults.chaos.observations import (
     ReservationFacts,
     gathered_mails,
 )
+from tests.faults.rigs.http_client import send
 from tests.support.servers.mail_server import MailServer
 
 PAGE: Final = 200
@@ -36,20 +35,12 @@ class ApiReader:
     """Reads a backend's API with a key."""
 
     def __init__(self, base: str, key: str) -> None:
-        self._address = urlsplit(base)
-        self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        self._base, self._headers = base, {"Authorization": f"Bearer {key}"}
 
     def call(self, method: str, path: str, body: object = None, s_max: float = ASK_S_MAX) -> tuple[int, Any]:
         """One request; status 0 if no answer came."""
-        connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=s_max)
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body), self._headers)
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError):
-            return 0, {}
-        finally:
-            connection.close()
+        status, answer, _ = send(self._base, method, path, body, self._headers, s_max)
+        return (0, {}) if isinstance(answer, str) else (status, answer)
 
     def get(self, path: str) -> dict[str, Any]:
         """One GET that must be answered."""

@@ -6,8 +6,8 @@ from typing import Any, Final
 import psycopg
 
 from api.cli.embedded.services.postgres import DATABASE, OWNER
-from tests.faults.failover.enclosure import wait_for
 from tests.faults.failover.patroni_nodes import NO_LEADER, PASSWORD, POSTGRES_PORT, PatroniNode
+from tests.faults.rigs.retries import retry
 from tests.support.servers.machines import Machine, Network, run
 from tests.support.waiting import WAIT_S_MAX
 
@@ -34,10 +34,10 @@ class PatroniCluster:
         """Start every node, and create the ledger's role and database on the primary."""
         for node in self.nodes:
             node.start_etcd()
-        assert wait_for(lambda: any(node.is_etcd_leader() for node in self.nodes), WAIT_S_MAX), self.words()
+        assert retry(lambda: any(node.is_etcd_leader() for node in self.nodes)), self.words()
         for node in self.nodes:
             node.start_patroni()
-        assert wait_for(self.is_whole, WAIT_S_MAX), self.words()
+        assert retry(self.is_whole), self.words()
         self._create_database()
 
     def leader(self) -> PatroniNode | None:
@@ -57,7 +57,7 @@ class PatroniCluster:
         assert leader is not None, self.words()
         self.is_synchronous = False
         assert leader.change_settings({"synchronous_mode": None, "synchronous_mode_strict": None}), self.words()
-        assert wait_for(lambda: not self._confirming_standbys() and self.is_whole(), WAIT_S_MAX), self.words()
+        assert retry(lambda: not self._confirming_standbys() and self.is_whole()), self.words()
 
     def is_whole(self) -> bool:
         """Return whether every node runs, one leads, all are on one timeline, and etcd agrees.
@@ -105,7 +105,7 @@ class PatroniCluster:
         assert leader is not None, self.words()
         assert leader.change_settings({"pause": is_on or None}), self.words()
         is_known = [lambda node=node: bool(node.ask("/patroni")[1].get("pause")) is is_on for node in self.nodes]
-        assert all(wait_for(condition, WAIT_S_MAX) for condition in is_known), self.words()
+        assert all(retry(condition) for condition in is_known), self.words()
 
     def copied_nodes(self) -> int:
         """Return how often a standby was created as a whole copy; each node is once, at the start."""

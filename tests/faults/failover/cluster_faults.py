@@ -2,7 +2,6 @@
 
 import random
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from tests.faults.failover.cluster import PatroniCluster
 from tests.faults.failover.front_servers import FrontServers
 from tests.faults.failover.patroni_nodes import PatroniNode
+from tests.faults.rigs.retries import pause
 
 FROZEN_S: Final = 60.0
 BETWEEN_LINKS_S: Final = (0.5, 3.0)
@@ -116,10 +116,10 @@ def _clog_links(scene: FaultScene) -> None:
     for node in clogged:
         node.machine.cut_incoming()
         node.machine.cut_outgoing()
-        time.sleep(scene.choice.uniform(*BETWEEN_LINKS_S))
+        pause(scene.choice, BETWEEN_LINKS_S)
     for node in scene.choice.sample(clogged, len(clogged)):
         node.machine.reconnect()
-        time.sleep(scene.choice.uniform(*BETWEEN_LINKS_S))
+        pause(scene.choice, BETWEEN_LINKS_S)
 
 
 def _kill_broker(scene: FaultScene) -> None:

@@ -7,8 +7,7 @@ one, and removes networks and mounts with their last user. So a run that is kill
 import os
 import shutil
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,6 @@ from tests.support.servers.machines import run
 
 DISK: Final = Path("/mnt")
 """Where the run's files are: an empty folder of every Debian, covered by a file system in memory."""
-POLL_S: Final = 0.5
 INSIDE: Final = "LEDGER_FAILOVER_INSIDE"
 PROGRAMS: Final = {
     "unshare": "util-linux",
@@ -85,13 +83,3 @@ def mount_memory(folder: Path, size: str) -> None:
     """Mount a file system in memory of a size such as `300m`."""
     folder.mkdir(parents=True, exist_ok=True)
     run("mount", "-t", "tmpfs", "-o", f"size={size}", "ledger", str(folder))
-
-
-def wait_for(condition: Callable[[], bool], s_max: float) -> bool:
-    """Ask a condition that costs some requests until it is true; return whether it was in time."""
-    ends = time.monotonic() + s_max
-    while not condition():
-        if time.monotonic() > ends:
-            return False
-        time.sleep(POLL_S)
-    return True

@@ -12,8 +12,7 @@ from redis import Redis, RedisError
 
 from api.cli.embedded.services import binaries
 from api.cli.embedded.tcp_ports import HOST
-from tests.faults.failover.enclosure import wait_for
-from tests.support.waiting import WAIT_S_MAX
+from tests.faults.rigs.retries import retry
 
 PRIMARY_PORT, STANDBY_PORT = 5000, 5001
 VALKEY_PORTS: Final = (6381, 6382)
@@ -40,7 +39,7 @@ class FrontServers:
             self.start_valkey(port, follows=None if port == VALKEY_PORTS[0] else VALKEY_PORTS[0])
         for port in SENTINEL_PORTS:
             self._start_sentinel(port)
-        assert wait_for(self.is_whole, WAIT_S_MAX), "the second Valkey does not follow the first"
+        assert retry(self.is_whole), "the second Valkey does not follow the first"
 
     def start_valkey(self, port: int, follows: int | None) -> None:
         """Start a Valkey, which may follow another."""

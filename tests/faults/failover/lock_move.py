@@ -4,9 +4,8 @@ from typing import Final
 
 from tests.faults.failover.cluster import PatroniCluster
 from tests.faults.failover.cluster_faults import CLUSTER_FAULTS, ClusterFault, FaultScene
-from tests.faults.failover.enclosure import wait_for
 from tests.faults.failover.patroni_nodes import LOCK_INTERFACE
-from tests.support.waiting import WAIT_S_MAX
+from tests.faults.rigs.retries import retry
 
 FORMER_INTERFACE: Final = "etcd3"
 """Where clusters of former releases keep their lock, as a section of Patroni's configuration."""
@@ -34,13 +33,13 @@ def move_lock(scene: FaultScene, interface: str) -> None:
     primary.stop("patroni")
     primary.configure_lock(interface)
     primary.start_patroni()
-    assert wait_for(lambda: primary.lock_holder(interface) == primary.machine.name, WAIT_S_MAX), cluster.words()
+    assert retry(lambda: primary.lock_holder(interface) == primary.machine.name), cluster.words()
     for node in standbys:
         node.configure_lock(interface)
         node.start_patroni()
-    assert wait_for(cluster.is_whole, WAIT_S_MAX), cluster.words()
+    assert retry(cluster.is_whole), cluster.words()
     cluster.set_pause(is_on=False)
-    assert wait_for(lambda: primary.lock_holder(former) is None, WAIT_S_MAX), f"{former} still has a holder of the lock"
+    assert retry(lambda: primary.lock_holder(former) is None), f"{former} still has a holder of the lock"
     primary.remove_lock(former)
     assert (_start_times(cluster), cluster.timeline()) == (started, timeline), "PostgreSQL did not run through"
 
@@ -53,7 +52,7 @@ def _serve_both_interfaces(cluster: PatroniCluster, name: str) -> None:
     node.has_older_interface = True
     node.stop("etcd")
     node.start_etcd()
-    assert wait_for(cluster.has_etcd_quorum, WAIT_S_MAX), cluster.words()
+    assert retry(cluster.has_etcd_quorum), cluster.words()
 
 
 def _start_times(cluster: PatroniCluster) -> list[str]:

@@ -4,19 +4,18 @@ The answers of the ledger are those of the database that it has, whatever its pr
 that was reserved there, and that is in no log any more, is free.
 """
 
-import time
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from tests.faults.failover.api_observations import ApiReader
 from tests.faults.failover.cluster import PatroniCluster
-from tests.faults.failover.enclosure import wait_for
+from tests.faults.rigs.http_client import REDEEM
+from tests.faults.rigs.retries import retry
 
 CODES: Final = 20
 """Codes with one use each that a round loses the reservations of."""
 REPLICATED_S_MAX: Final = 30.0
 FOUND_S_MAX: Final = 90.0
-REDEEM: Final = "/api/v1/public/redeem"
 ACCEPTED: Final = {200, 202}
 
 
@@ -38,7 +37,7 @@ def lose_commits(cluster: PatroniCluster, readers: Sequence[ApiReader]) -> LostR
     assert primary is not None, cluster.words()
     standbys = [node for node in cluster.nodes if node is not primary]
     codes = [readers[0].issue(1) for _ in range(CODES)]
-    assert wait_for(lambda: _is_replicated(cluster), REPLICATED_S_MAX), cluster.words()
+    assert retry(lambda: _is_replicated(cluster), s_max=REPLICATED_S_MAX), cluster.words()
     for node in standbys:
         node.machine.cut_incoming()
     statuses = [_redeem(readers[0], text, "first") for text, _ in codes]
@@ -50,7 +49,7 @@ def lose_commits(cluster: PatroniCluster, readers: Sequence[ApiReader]) -> LostR
         node.machine.reconnect()
     broken = [f"not accepted before the failover: {status}" for status in statuses if status not in ACCEPTED]
     broken += [f"not held before the failover: {status}" for status in refused if status in ACCEPTED]
-    is_found = wait_for(lambda: cluster.leader() not in {None, primary} and _are_answering(readers), FOUND_S_MAX)
+    is_found = retry(lambda: cluster.leader() not in {None, primary} and _are_answering(readers), s_max=FOUND_S_MAX)
     if not is_found:
         return LostRound(0, [*broken, "no answers from the promoted standby"])
     balances = [readers[0].get(f"/api/v1/codes/{code_id}") for _, code_id in codes]
@@ -65,13 +64,13 @@ def lose_commits(cluster: PatroniCluster, readers: Sequence[ApiReader]) -> LostR
 
 
 def _redeem(reader: ApiReader, code: str, person: str) -> int:
-    """Redeem, and ask again while the database is unavailable."""
-    ends = time.monotonic() + FOUND_S_MAX
-    while True:
+    """Redeem, and ask again while the database is unavailable; 0 if it remains so."""
+
+    def ask() -> int:
         status, _ = reader.call("POST", REDEEM, {"code": code, "email": f"{person}@example.com"})
-        if status not in {0, 503} or time.monotonic() > ends:
-            return status
-        time.sleep(0.2)
+        return 0 if status == 503 else status
+
+    return retry(ask, s_max=FOUND_S_MAX)
 
 
 def _are_answering(readers: Sequence[ApiReader]) -> bool:

@@ -1,7 +1,6 @@
 """A node of the cluster: PostgreSQL under Patroni, and one member of etcd, on a machine with a small disk."""
 
 import base64
-import http.client
 import json
 import os
 import re
@@ -15,9 +14,10 @@ import yaml
 from api.cli.embedded.os_accounts import choose_account
 from api.cli.embedded.process.program import OsAccount, build_server_environment
 from api.cli.embedded.services import binaries
-from tests.faults.failover.enclosure import DISK, mount_memory, wait_for
+from tests.faults.failover.enclosure import DISK, mount_memory
+from tests.faults.rigs.http_client import send
+from tests.faults.rigs.retries import retry
 from tests.support.servers.machines import Machine
-from tests.support.waiting import WAIT_S_MAX
 
 PASSWORD: Final = "only-for-tests"
 DISK_SIZE: Final = "400m"
@@ -143,7 +143,7 @@ class PatroniNode:
     def stop(self, name: str) -> None:
         """Ask the processes of this name to end, and wait until they did."""
         self.machine.signal(signal.SIGTERM, name)
-        assert wait_for(lambda: not self.machine.processes(name), WAIT_S_MAX), self.machine.read_log(name)[-1500:]
+        assert retry(lambda: not self.machine.processes(name)), self.machine.read_log(name)[-1500:]
 
     def kill(self, *names: str) -> None:
         """Kill its processes at once, all or those with these names."""
@@ -196,16 +196,7 @@ class PatroniNode:
         return self._folder / "ballast"
 
     def _request(self, method: str, path: str, body: object, s_max: float, port: int = PATRONI_PORT) -> tuple[int, Any]:
-        connection = http.client.HTTPConnection(self.machine.address, port, timeout=s_max)
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body))
-            response = connection.getresponse()
-            raw = response.read().decode()
-            return response.status, json.loads(raw) if raw.startswith(("{", "[")) else raw
-        except (OSError, http.client.HTTPException, ValueError):
-            return 0, {}
-        finally:
-            connection.close()
+        return send(f"{self.machine.address}:{port}", method, path, body, s_max=s_max)[:2]
 
     def _document(self, lock_interface: str) -> dict[str, Any]:
         address = self.machine.address

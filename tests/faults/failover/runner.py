@@ -28,7 +28,6 @@ from tests.faults.failover.enclosure import (
     enclose,
     find_missing_packages,
     is_enclosed,
-    wait_for,
 )
 from tests.faults.failover.feed_order import order_violations
 from tests.faults.failover.front_servers import BROKER_URL, PRIMARY_PORT, STANDBY_PORT, FrontServers
@@ -38,6 +37,7 @@ from tests.faults.failover.patroni_nodes import LOCK_INTERFACE, PASSWORD, POSTGR
 from tests.faults.failover.round_report import FailoverRound, table
 from tests.faults.failover.run_watch import RunWatch, WatchedRun
 from tests.faults.rigs.hosts import LedgerHosts
+from tests.faults.rigs.retries import retry
 from tests.support.servers.mail_server import MailServer
 from tests.support.waiting import WAIT_S_MAX
 
@@ -152,7 +152,7 @@ class FailoverRun:
             self._report.counts["reservations lost"] = self._report.counts.get("reservations lost", 0) + lost_round.lost
             scene = FaultScene(self._cluster, self._front, primary, self._choice)
             heal(scene)
-            if not wait_for(partial(self._is_whole, scene, STEADY_S), WAIT_S_MAX):
+            if not retry(partial(self._is_whole, scene, STEADY_S)):
                 self._report.broken.append(f"the cluster was not whole again\n{self._cluster.words()}")
 
     @contextmanager
@@ -184,7 +184,7 @@ class FailoverRun:
             RedeemLoad(hosts.base(name), texts, self._plan.seed * 2 + number, self._plan.per_second, f"{name}-")
             for number, name in enumerate(self._backends)
         ]
-        assert wait_for(lambda: self._has_answers(0.0), WAIT_S_MAX), hosts.words()
+        assert retry(lambda: self._has_answers(0.0)), hosts.words()
 
     def _strike(self, fault: ClusterFault, watch: RunWatch) -> None:
         primary = self._cluster.leader()
@@ -201,19 +201,19 @@ class FailoverRun:
             is_led = leader is not None and (leader is not primary or not fault.is_deposing)
             return is_led and time.monotonic() >= ends and self._has_answers(max(ends, one_round.began + 1.0))
 
-        one_round.answered_before_healing = wait_for(is_over, WAIT_S_MAX + fault.held_s)
+        one_round.answered_before_healing = retry(is_over, s_max=WAIT_S_MAX + fault.held_s)
         heal(scene)
         self._whole_since = None
         if not (one_round.answered_before_healing or fault.is_outlasting):
             self._report.broken.append(f"{fault.name}: no answers until it was undone")
-        if not wait_for(lambda: self._is_whole(scene, STEADY_S if fault.is_cutting else 0.0), WAIT_S_MAX):
+        if not retry(lambda: self._is_whole(scene, STEADY_S if fault.is_cutting else 0.0)):
             self._report.broken.append(f"{fault.name}: the cluster was not whole again\n{self._cluster.words()}")
         whole_at = time.monotonic()
         if (timeline := self._cluster.timeline()) < self._timeline:
             lost = f"timeline {timeline} after timeline {self._timeline}: the commits between them are lost"
             self._report.broken.append(f"{fault.name}: a former primary leads again, {lost}")
         self._timeline = timeline
-        if not wait_for(lambda: self._has_answers(whole_at), WAIT_S_MAX):
+        if not retry(lambda: self._has_answers(whole_at)):
             self._report.broken.append(f"{fault.name}: no answers from the whole cluster")
         one_round.ended = time.monotonic()
         one_round.acked = [[ack.at for ack in load.acks] for load in self._loads]
@@ -241,9 +241,9 @@ class FailoverRun:
 
     def _check(self, reader: ApiReader, watch: RunWatch, mail: MailServer) -> None:
         broken = self._report.broken
-        is_answering = wait_for(reader.is_answering, WAIT_S_MAX)
+        is_answering = retry(reader.is_answering)
         if is_answering:
-            wait_for(reader.is_settled, WAIT_S_MAX)
+            retry(reader.is_settled)
         watch.stop()
         if not is_answering:
             broken.append(f"no final checks: no answers for {WAIT_S_MAX:.0f} s after the run\n{self._cluster.words()}")

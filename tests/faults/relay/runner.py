@@ -28,6 +28,7 @@ from projections.database.migrations import migrate
 from projections.storage.bootstrap import LedgerStore
 from projections.work_queue.relays import list_relays
 from tests.faults.rigs.restartable_servers import RestartableServer, restartable_postgres
+from tests.faults.rigs.retries import pause
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import NO_STREAM, environment, settings_for
 from tests.support.servers.kafka_broker import KafkaBroker, kafka_broker
@@ -161,7 +162,7 @@ def run(kills: int, seed: int, folder: Path) -> Report:
         try:
             for number in range(kills):
                 rig.wait_for_progress()
-                time.sleep(chance.uniform(0, PAUSE_S_MAX))
+                pause(chance, (0, PAUSE_S_MAX), rig.stopping)
                 # Each victim once, in an order by chance, before any is killed again.
                 if number % len(VICTIMS) == 0:
                     order = chance.sample(VICTIMS, len(VICTIMS))

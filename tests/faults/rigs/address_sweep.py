@@ -11,16 +11,16 @@ from uuid import uuid4
 
 import psycopg
 
-from tests.faults.chaos.keyed_client import HONEST, KeyedClient
+from tests.faults.rigs.http_client import KeyedClient
+from tests.faults.rigs.retries import retry
 from tests.support.servers.embedded_stack import Stack
 from tests.support.servers.stepped_clock import SteppedClock
-from tests.support.waiting import WAIT_S_MAX
 
 RETENTION_DAYS = 7
 AHEAD = timedelta(days=17)
 """Of codes that end 7 and 14 days after their hand-out, only the first ended longer ago than the retention then."""
 REDEEMS_MAX = 3
-RETRY_S, BETWEEN_S = 0.5, 1.0
+BETWEEN_S = 1.0
 STALE_S_MAX = 15.0
 """A process that writes once a second knows the time after so long: it asks every 10 s."""
 ALL = "SELECT recipient_id::text FROM recipients"
@@ -69,11 +69,15 @@ def let_days_pass(stack: Stack, clock: SteppedClock, codes: dict[str, str], open
     clock.set_ahead(AHEAD)
     try:
         began = time.monotonic()
-        while not (left := before & _read(url, ALL)) <= needed or time.monotonic() < began + STALE_S_MAX:
-            if time.monotonic() > began + WAIT_S_MAX:
-                break
+
+        def is_swept() -> bool:
+            if before & _read(url, ALL) <= needed and time.monotonic() >= began + STALE_S_MAX:
+                return True
             _redeem(stack, open_code, f"busy{uuid4()}@example.com")
-            time.sleep(BETWEEN_S)
+            return False
+
+        retry(is_swept, every_s=BETWEEN_S)
+        left = before & _read(url, ALL)
         answers = [_redeem(stack, code, "late@example.com") for code in late]
     finally:
         clock.set_ahead(timedelta())
@@ -93,13 +97,9 @@ def find_wrong_addresses(before: set[str], needed: set[str], left: set[str]) -> 
 
 
 def _redeem(stack: Stack, code: str, email: str) -> str:
-    """Redeem a code until there is an answer."""
     with KeyedClient(stack.base) as client:
-        while True:
-            status, answer = client.ask(f"{email} {code}", {"code": code, "email": email})
-            if status and status not in HONEST:
-                return str(answer.get("code", status))
-            time.sleep(RETRY_S)
+        status, answer = client.ask_until_answered(f"{email} {code}", {"code": code, "email": email})
+    return str(answer.get("code", status))
 
 
 def _read(database_url: str, query: str) -> set[str]:

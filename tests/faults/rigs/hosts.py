@@ -1,17 +1,16 @@
 """Backends, workers and beat as separate process groups over one database and broker, as on several machines."""
 
 import base64
-import http.client
 import json
 import os
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.program import kill_group
 from api.cli.embedded.tcp_ports import HOST, find_free_port
+from tests.faults.rigs.http_client import send
 from tests.support.servers.embedded_stack import PROGRAM
 from tests.support.waiting import WAIT_S_MAX
 
@@ -118,15 +117,8 @@ class LedgerHosts:
         self.kill(*self._processes)
 
     def _ready(self, name: str) -> bool:
-        return self._get(name, "/readyz")[1].get("status") == "ready"
+        return bool(self._get(name, "/readyz")[1].get("status") == "ready")
 
-    def _get(self, name: str, path: str) -> tuple[int, Mapping[str, Any]]:
-        connection = http.client.HTTPConnection(HOST, self._ports[name], timeout=5)
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError):
-            return 0, {}
-        finally:
-            connection.close()
+    def _get(self, name: str, path: str) -> tuple[int, Any]:
+        status, answer, _ = send(self.base(name), "GET", path, s_max=5)
+        return (0, {}) if isinstance(answer, str) else (status, answer)

@@ -53,6 +53,13 @@ class RestartableServer:
         self.start()
 
     @contextmanager
+    def ended(self) -> Iterator[None]:
+        """It is killed, and started again afterwards."""
+        self.end()
+        yield
+        self.start()
+
+    @contextmanager
     def frozen(self) -> Iterator[None]:
         """All of its processes are stopped in the meantime: connections stay, and no answer comes."""
         family = self._family()
