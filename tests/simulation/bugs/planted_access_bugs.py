@@ -1,6 +1,6 @@
-"""Planted bugs about accesses and rebinds; see `plants`. The first one is what the system before this one did."""
+"""Bugs about accesses and rebinds. The first one is what the system before this one did."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 from uuid import UUID
@@ -23,6 +23,7 @@ from tests.simulation.services.work_queues import MemoryDueAccess
 from workers.sending.removals import AccessExpirer
 
 Patch = pytest.MonkeyPatch
+Replacement = tuple[object, str, object]
 
 
 def expired_rebind_gives_a_use_back(patch: Patch) -> None:
@@ -34,11 +35,6 @@ def expired_rebind_gives_a_use_back(patch: Patch) -> None:
 
     for place in (settle_due, rebind):
         patch.setattr(place, "release_overdue", give_back)
-
-
-def overdue_rebind_makes_room(patch: Patch) -> None:
-    """Who redeems on a full code gets what a rebind never held."""
-    patch.setattr(Reservation, "is_use", True)
 
 
 def former_access_ends_with_the_request(patch: Patch) -> None:
@@ -56,11 +52,6 @@ def former_access_ends_with_the_request(patch: Patch) -> None:
     patch.setattr(command_bus, "end_replaced_access", at_once)
 
 
-def former_access_stays(patch: Patch) -> None:
-    """The access in the former group does not end."""
-    patch.setattr(command_bus, "end_replaced_access", lambda *_: [])
-
-
 def rebind_restarts_the_access(patch: Patch) -> None:
     """The days are counted from the rebind."""
     rebind_event = rebind._rebind_event
@@ -69,11 +60,6 @@ def rebind_restarts_the_access(patch: Patch) -> None:
         return replace(cast("RebindReserved", rebind_event(*args)), activated_at=None)
 
     patch.setattr(rebind, "_rebind_event", reserved)
-
-
-def rebinds_have_no_limit(patch: Patch) -> None:
-    """Anyone who wants to moves again."""
-    patch.setattr(rebind, "_check_bounds", lambda *_: None)
 
 
 def access_is_taken_away_before_it_is_in_the_log(patch: Patch) -> None:
@@ -99,11 +85,6 @@ def access_is_taken_away_before_it_is_in_the_log(patch: Patch) -> None:
     patch.setattr(AccessExpirer, "work", work)
 
 
-def correction_ends_nothing(patch: Patch) -> None:
-    """The use moves to the right address, and the group's external system is not told that the first one lost it."""
-    patch.setattr(correct_recipient, "end_corrected_access", lambda *_, **__: [])
-
-
 def second_invitation_does_not_wait(patch: Patch) -> None:
     """The first access ends, and the second invitation goes out at once."""
     correction_events = correct_recipient._correction_events
@@ -123,16 +104,6 @@ def refund_of_an_unknown_ends_nothing(patch: Patch) -> None:
         patch.setattr(module, "end_refunded_access", lambda *_, **__: [])
 
 
-def removal_releases_nothing(patch: Patch) -> None:
-    """The first access is removed, and the second invitation waits without end."""
-    patch.setattr(command_bus, "release_waiting_invitations", lambda *_: [])
-
-
-def lost_removal_counts_nothing(patch: Patch) -> None:
-    """A worker that ends while it asks a channel leaves no trace: the next one asks as if it were the first."""
-    patch.setattr(MemoryDueAccess, "begin_removal", lambda *_: True)
-
-
 def lease_given_back_forgets_a_lost_removal(patch: Patch) -> None:
     """A worker that has no time for what it leased takes the trace of the one before it away."""
 
@@ -145,24 +116,20 @@ def lease_given_back_forgets_a_lost_removal(patch: Patch) -> None:
     patch.setattr(MemoryDueAccess, "give_back", forget)
 
 
-def waiting_is_overdue(patch: Patch) -> None:
-    """An invitation that waits for a removal is refunded at its deadline, so its use invites a third person."""
-    patch.setattr(Reservation, "is_waiting_for_removal", property(lambda _: False))
-
-
-GRANT_PLANTS: Final[tuple[Callable[[Patch], None], ...]] = (
-    expired_rebind_gives_a_use_back,
-    overdue_rebind_makes_room,
-    former_access_ends_with_the_request,
-    former_access_stays,
-    rebind_restarts_the_access,
-    rebinds_have_no_limit,
-    access_is_taken_away_before_it_is_in_the_log,
-    correction_ends_nothing,
-    second_invitation_does_not_wait,
-    refund_of_an_unknown_ends_nothing,
-    removal_releases_nothing,
-    lost_removal_counts_nothing,
-    lease_given_back_forgets_a_lost_removal,
-    waiting_is_overdue,
-)
+REPLACEMENTS: Final[Mapping[str, Replacement]] = {
+    # Who redeems on a full code gets what a rebind never held.
+    "overdue_rebind_makes_room": (Reservation, "is_use", True),
+    # The access in the former group does not end.
+    "former_access_stays": (command_bus, "end_replaced_access", lambda *_: []),
+    # Anyone who wants to moves again.
+    "rebinds_have_no_limit": (rebind, "_check_bounds", lambda *_: None),
+    # The use moves to the right address, and the group's external system is not told that the first one lost it.
+    "correction_ends_nothing": (correct_recipient, "end_corrected_access", lambda *_, **__: []),
+    # The first access is removed, and the second invitation waits without end.
+    "removal_releases_nothing": (command_bus, "release_waiting_invitations", lambda *_: []),
+    # A worker that ends while it asks a channel leaves no trace: the next one asks as if it were the first.
+    "lost_removal_counts_nothing": (MemoryDueAccess, "begin_removal", lambda *_: True),
+    # An invitation that waits for a removal is refunded at its deadline, so its use invites a third person.
+    "waiting_is_overdue": (Reservation, "is_waiting_for_removal", property(lambda *_: False)),
+}
+"""Bugs that are one other value in the place of a function or a constant, by name."""

@@ -4,16 +4,21 @@ A simulation that finds none of them would prove nothing (tests/simulation/test_
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
+from types import ModuleType
 from typing import Any, Final, cast
 from uuid import UUID
 
-import pytest
 from msgspec.structs import replace
 
 from domain import command_bus
 from domain.command_bus import Command
+from domain.commands import context as contexts
 from domain.commands.context import CommandContext, Decision, EventStamp
 from domain.commands.delivery import accept_invite, claim_attempt, record_outcome
 from domain.commands.delivery import record_bounce as record_bounce_module
@@ -27,7 +32,7 @@ from domain.commands.reservation.refund import RefundReservation
 from domain.errors import CodeExhausted
 from domain.events.event import Event
 from domain.events.reservation import InviteSent
-from domain.model import invariants
+from domain.model import invariants, reservation_transitions
 from domain.model.redeem_code import RedeemCode
 from domain.model.reservation import Reservation
 from domain.policy import Policy
@@ -36,12 +41,12 @@ from domain.values.link_token import DeliveryRef
 from domain.values.mail import mail_token
 from domain.working_set import WorkingSet
 from projections.database.errors import StorageUnavailableError
+from projections.work_queue.impossible_times import find_bounds
 from tests.simulation.actors import components as parts
 from tests.simulation.actors.components import ApiComponent, WorkerComponent
-from tests.simulation.bugs.planted_access_bugs import GRANT_PLANTS
-from tests.simulation.bugs.planted_campaign_bugs import CAMPAIGN_PLANTS
-from tests.simulation.bugs.planted_clock_bugs import CLOCK_PLANTS
-from tests.simulation.services import retention
+from tests.simulation.bugs import planted_access_bugs, planted_campaign_bugs
+from tests.simulation.bugs.planted_access_bugs import Patch, Replacement
+from tests.simulation.services import retention, work_queues
 from tests.simulation.services.retention import MemoryRetention
 from workers.dispatcher import DispatchQueue
 from workers.sending import message_factory
@@ -49,9 +54,7 @@ from workers.sending.delivery_steps import ClaimedDelivery, DeliverySteps, Ended
 from workers.sending.due_sweep import sweep
 from workers.sending.loop import Ended
 
-Patch = pytest.MonkeyPatch
 BALANCE_RULE: Final = "invariant 1: no use is granted beyond the limit"
-Due = Callable[[RedeemCode, Reservation, EventStamp, UUID, Policy], Sequence[Event]]
 
 
 def plant(patch: Patch, kind: type[Command], decide: Callable[[Any, WorkingSet, Policy], Decision]) -> None:
@@ -59,48 +62,35 @@ def plant(patch: Patch, kind: type[Command], decide: Callable[[Any, WorkingSet, 
     patch.setitem(command_bus.COMMANDS, kind, command_bus.COMMANDS[kind]._replace(decide=decide))
 
 
-def _due(patch: Patch, due: Due) -> None:
-    """Another `due_events`, wherever it is used."""
-    patch.setattr(settle_due, "due_events", due)
-    patch.setattr(claim_attempt, "due_events", due)
+def _refund_if(patch: Patch, is_refunded: Callable[[Reservation, datetime], bool], *places: ModuleType) -> None:
+    """Refund what is pending under a condition, as if it were overdue, wherever `due_events` is used."""
+    due_events = settle_due.due_events
+
+    def due(code: RedeemCode, reservation: Reservation, now: EventStamp, *others: Any) -> Sequence[Event]:
+        if reservation.is_live and is_refunded(reservation, now.at):
+            return settle_due.release_overdue(code, [reservation], now)
+        return due_events(code, reservation, now, *others)
+
+    for place in places:
+        patch.setattr(place, "due_events", due)
 
 
 def sweep_forgets_leases(patch: Patch) -> None:
     """The sweep refunds what is past its deadline, even while it is being sent."""
-    due_events = settle_due.due_events
 
-    def due(
-        code: RedeemCode, reservation: Reservation, now: EventStamp, case_id: UUID, policy: Policy
-    ) -> Sequence[Event]:
-        if (
-            reservation.is_live
-            and reservation.case_id is None
-            and not reservation.ever_unknown
-            and reservation.deadline <= now.at
-        ):
-            return settle_due.release_overdue(code, [reservation], now)
-        return due_events(code, reservation, now, case_id, policy)
+    def is_past(each: Reservation, now: datetime) -> bool:
+        return each.case_id is None and not each.ever_unknown and each.deadline <= now
 
-    patch.setattr(settle_due, "due_events", due)
+    _refund_if(patch, is_past, settle_due)
 
 
 def machine_refunds_unknowns(patch: Patch) -> None:
     """At the deadline an attempt with an unknown outcome is refunded like any other."""
-    due_events = settle_due.due_events
 
-    def due(
-        code: RedeemCode, reservation: Reservation, now: EventStamp, case_id: UUID, policy: Policy
-    ) -> Sequence[Event]:
-        if (
-            reservation.ever_unknown
-            and reservation.is_live
-            and reservation.lease is None
-            and reservation.deadline <= now.at
-        ):
-            return settle_due.release_overdue(code, [reservation], now)
-        return due_events(code, reservation, now, case_id, policy)
+    def is_unknown(each: Reservation, now: datetime) -> bool:
+        return each.ever_unknown and each.lease is None and each.deadline <= now
 
-    _due(patch, due)
+    _refund_if(patch, is_unknown, settle_due, claim_attempt)
 
 
 def machine_refunds_unknowns_unchecked(patch: Patch) -> None:
@@ -111,21 +101,11 @@ def machine_refunds_unknowns_unchecked(patch: Patch) -> None:
 
 def lapsed_lease_is_a_failure(patch: Patch) -> None:
     """A lease without an outcome counts as definitely not sent."""
-    due_events = settle_due.due_events
 
-    def due(
-        code: RedeemCode, reservation: Reservation, now: EventStamp, case_id: UUID, policy: Policy
-    ) -> Sequence[Event]:
-        if (
-            reservation.is_live
-            and reservation.case_id is None
-            and reservation.lease is not None
-            and reservation.lease.until <= now.at
-        ):
-            return settle_due.release_overdue(code, [reservation], now)
-        return due_events(code, reservation, now, case_id, policy)
+    def has_lapsed(each: Reservation, now: datetime) -> bool:
+        return each.case_id is None and each.lease is not None and each.lease.until <= now
 
-    _due(patch, due)
+    _refund_if(patch, has_lapsed, settle_due, claim_attempt)
 
 
 def publish_error_is_a_failure(patch: Patch) -> None:
@@ -211,11 +191,6 @@ def late_success_is_retaken_blindly(patch: Patch) -> None:
     patch.setattr("domain.commands.delivery.late_success.find_retake_obstacle", lambda *_: None)
 
 
-def key_is_forgotten(patch: Patch) -> None:
-    """An Idempotency-Key leads nowhere."""
-    patch.setattr(reserve, "_find_remembered_result", lambda *_: None)
-
-
 def overdue_forgets_leases(patch: Patch) -> None:
     """The next command refunds what is past its deadline, although it is being sent."""
 
@@ -256,21 +231,6 @@ def bounce_gives_the_use_back(patch: Patch) -> None:
     plant(patch, RecordMailReport, bounce)
 
 
-def bounce_refunds_whatever_was_sent(patch: Patch) -> None:
-    """The policy refunds at any bounce, however many copies were sent."""
-    patch.setattr(record_bounce_module, "_was_sent_once", lambda _reservation, _working_set: True)
-
-
-def forged_reports_are_believed(patch: Patch) -> None:
-    """Each report is believed."""
-    patch.setattr(mail_token, "_tag", lambda _secret, _body: b"\0" * 8)
-
-
-def same_report_is_taken_again(patch: Patch) -> None:
-    """A report that comes twice is two reports."""
-    patch.setattr(record_bounce_module, "_is_known", lambda _command, _reservation, _working_set: False)
-
-
 def replace_events(decision: Decision, events: Sequence[Event]) -> Decision:
     """The same decision with other events."""
     return replace(decision, events=events)
@@ -305,49 +265,30 @@ def sweep_wakes_nobody(patch: Patch) -> None:
     patch.setattr(parts, "sweep", lost)
 
 
-def held_is_called_used_up(patch: Patch) -> None:
-    """A second request is answered "used up" while the first one is still in flight."""
-    patch.setattr(reserve, "_code_held_error", lambda *_: CodeExhausted())
+def _record(patch: Patch, change: Callable[[Outcome], Outcome]) -> None:
+    """Record another outcome than there was."""
+    record_as_usual = DeliverySteps._record
 
+    def record(self: DeliverySteps, *others: Any) -> RecordOutcome:
+        command = record_as_usual(self, *others)
+        return replace(command, outcome=change(command.outcome))
 
-def overdue_needs_the_sweep(patch: Patch) -> None:
-    """The next command leaves other people's overdue reservations to the sweep."""
-    patch.setattr(WorkingSet, "overdue", lambda *_: [])
+    patch.setattr(DeliverySteps, "_record", record)
 
 
 def uncertain_is_a_failure(patch: Patch) -> None:
     """A connection that died after DATA counts as "not sent"."""
-    record_as_usual = DeliverySteps._record
-
-    def record(
-        self: DeliverySteps, context: CommandContext, claimed: ClaimedDelivery, outcome: Outcome, now: float | None
-    ) -> RecordOutcome:
-        command = record_as_usual(self, context, claimed, outcome, now)
-        if outcome_label(outcome) != "unknown":
-            return command
-        return replace(command, outcome=Rejected(server="mx", reason="temporary", final=False))
-
-    patch.setattr(DeliverySteps, "_record", record)
+    failure = Rejected(server="mx", reason="temporary", final=False)
+    _record(patch, lambda outcome: failure if outcome_label(outcome) == "unknown" else outcome)
 
 
 def closed_greeting_spends_an_attempt(patch: Patch) -> None:
     """A server with too many connections is taken for one that did not want this message."""
-    record_as_usual = DeliverySteps._record
 
-    def record(
-        self: DeliverySteps, context: CommandContext, claimed: ClaimedDelivery, outcome: Outcome, now: float | None
-    ) -> RecordOutcome:
-        command = record_as_usual(self, context, claimed, outcome, now)
-        if not isinstance(command.outcome, Rejected):
-            return command
-        return replace(command, outcome=dataclasses.replace(command.outcome, about_connection=False))
+    def blame_message(outcome: Outcome) -> Outcome:
+        return dataclasses.replace(outcome, about_connection=False) if isinstance(outcome, Rejected) else outcome
 
-    patch.setattr(DeliverySteps, "_record", record)
-
-
-def start_is_ignored(patch: Patch) -> None:
-    """A code is redeemed before it starts."""
-    patch.setattr(RedeemCode, "has_started", lambda _code, _now: True)
+    _record(patch, blame_message)
 
 
 def correction_ignores_domains(patch: Patch) -> None:
@@ -372,54 +313,77 @@ def uses_over_the_limit_count_as_left(patch: Patch) -> None:
     patch.setitem(cast("dict[str, Any]", invariants.CODE_RULES), BALANCE_RULE, lambda *_: True)
 
 
-def retention_trusts_what_it_read(patch: Patch) -> None:
-    """Who was due when the page was read is erased, whatever has begun since."""
-    patch.setattr(MemoryRetention, "_is_due", lambda self, key, _now: key in self._store.addresses)
+def sweep_waits_for_the_future(patch: Patch) -> None:
+    """What is due in two days is due in two days, also if it was stored while the clock was ahead."""
+    later = timedelta(days=100)
+    patch.setattr(work_queues, "find_bounds", lambda now: {**find_bounds(now + later), "now": now})
 
 
-def retention_keeps_whom_no_code_reached(patch: Patch) -> None:
-    """A code that was handed out keeps the address, although the only email with it did not arrive."""
-    patch.setattr(retention, "_may_have_arrived", lambda _store, _code_id: True)
+def claim_waits_for_the_future(patch: Patch) -> None:
+    """The sweep wakes a worker, and the aggregate sends it away."""
+
+    def is_due(reservation: Reservation, now: datetime) -> bool:
+        return reservation.next_attempt_at is not None and reservation.next_attempt_at <= now
+
+    patch.setattr(Reservation, "is_attempt_due", is_due)
 
 
-def retention_erases_who_may_have_a_code(patch: Patch) -> None:
-    """A code that was handed out keeps no address, although an email with it may have arrived."""
-    patch.setattr(retention, "_may_have_arrived", lambda _store, _code_id: False)
+def lease_is_kept_until_the_future(patch: Patch) -> None:
+    """A worker that died while the clock was ahead keeps its lease."""
+
+    def is_leased(reservation: Reservation, now: datetime) -> bool:
+        return reservation.lease is not None and reservation.lease.until > now
+
+    patch.setattr(Reservation, "is_leased", is_leased)
 
 
-PLANTED_BUGS: Mapping[str, Callable[[Patch], None]] = {
-    plant.__name__: plant
-    for plant in (
-        sweep_forgets_leases,
-        machine_refunds_unknowns,
-        machine_refunds_unknowns_unchecked,
-        lapsed_lease_is_a_failure,
-        publish_error_is_a_failure,
-        attempt_is_recorded_after_the_send,
-        success_counts_every_time,
-        late_success_is_retaken_blindly,
-        key_is_forgotten,
-        overdue_forgets_leases,
-        uses_over_the_limit_count_as_left,
-        retention_trusts_what_it_read,
-        retention_keeps_whom_no_code_reached,
-        retention_erases_who_may_have_a_code,
-        claim_ignores_the_lease,
-        bounce_gives_the_use_back,
-        bounce_refunds_whatever_was_sent,
-        forged_reports_are_believed,
-        same_report_is_taken_again,
-        lease_belongs_to_the_message,
-        message_id_per_attempt,
-        sweep_wakes_nobody,
-        held_is_called_used_up,
-        overdue_needs_the_sweep,
-        uncertain_is_a_failure,
-        closed_greeting_spends_an_attempt,
-        start_is_ignored,
-        correction_ignores_domains,
-        *GRANT_PLANTS,
-        *CAMPAIGN_PLANTS,
-        *CLOCK_PLANTS,
-    )
+def stream_that_is_ahead_tells_the_time(patch: Patch) -> None:
+    """New waits count from the last event of the stream, and what was due before it is overdue."""
+    patch.setattr(contexts, "possible_time", lambda _now, last_at: last_at)
+    patch.setattr(reservation_transitions, "is_impossible", lambda _stored_at, _now: False)
+
+
+REPLACEMENTS: Final[Mapping[str, Replacement]] = {
+    # An Idempotency-Key leads nowhere.
+    "key_is_forgotten": (reserve, "_find_remembered_result", lambda *_: None),
+    # The policy refunds at any bounce, however many copies were sent.
+    "bounce_refunds_whatever_was_sent": (record_bounce_module, "_was_sent_once", lambda *_: True),
+    # Each report is believed.
+    "forged_reports_are_believed": (mail_token, "_tag", lambda *_: b"\0" * 8),
+    # A report that comes twice is two reports.
+    "same_report_is_taken_again": (record_bounce_module, "_is_known", lambda *_: False),
+    # A second request is answered "used up" while the first one is still in flight.
+    "held_is_called_used_up": (reserve, "_code_held_error", lambda *_: CodeExhausted()),
+    # The next command leaves other people's overdue reservations to the sweep.
+    "overdue_needs_the_sweep": (WorkingSet, "overdue", lambda *_: []),
+    # A code is redeemed before it starts.
+    "start_is_ignored": (RedeemCode, "has_started", lambda *_: True),
+    # Who was due when the page was read is erased, whatever has begun since.
+    "retention_trusts_what_it_read": (MemoryRetention, "_is_due", lambda self, key, _now: key in self._store.addresses),
+    # A code that was handed out keeps the address, although the only email with it did not arrive.
+    "retention_keeps_whom_no_code_reached": (retention, "_may_have_arrived", lambda *_: True),
+    # A code that was handed out keeps no address, although an email with it may have arrived.
+    "retention_erases_who_may_have_a_code": (retention, "_may_have_arrived", lambda *_: False),
+}
+"""Bugs that are one other value in the place of a function or a constant, by name."""
+
+
+def _list_plants(module: ModuleType) -> Iterator[tuple[str, Callable[[Patch], None]]]:
+    """Yield the functions that plant a bug of a module, and one for each row of its table."""
+    for name, value in vars(module).items():
+        is_own = inspect.isfunction(value) and value.__module__ == module.__name__
+        if is_own and [*inspect.signature(value).parameters] == ["patch"]:
+            yield name, value
+    for name, replacement in module.REPLACEMENTS.items():
+        yield name, partial(_replace, replacement)
+
+
+def _replace(replacement: Replacement, patch: Patch) -> None:
+    patch.setattr(*replacement)
+
+
+PLANTED_BUGS: Final[Mapping[str, Callable[[Patch], None]]] = {
+    name: plant
+    for module in (sys.modules[__name__], planted_access_bugs, planted_campaign_bugs)
+    for name, plant in _list_plants(module)
 }

@@ -1,12 +1,11 @@
 """Bugs in what codes of a campaign share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from random import Random
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
-import pytest
 from msgspec.structs import replace
 
 from domain import command_bus, working_set
@@ -28,10 +27,9 @@ from domain.policy import Policy
 from domain.values.limits.thresholds import find_passed, is_before_end
 from domain.working_set import WorkingSet
 from projections.hand_outs.hand_out_queue import DueRow
+from tests.simulation.bugs.planted_access_bugs import Patch, Replacement
 from workers.sending import hand_outs
 from workers.sending.hand_outs import HandOutSender
-
-Patch = pytest.MonkeyPatch
 
 
 def refund_leaves_the_campaign_full(patch: Patch) -> None:
@@ -62,26 +60,6 @@ def person_limit_ignores_reserved_uses(patch: Patch) -> None:
     patch.setattr(WorkingSet, "count_uses_of_person", count_sent)
 
 
-def mailbox_is_counted_by_exact_address(patch: Patch) -> None:
-    """A campaign that counts by mailbox counts the uses of each address for itself."""
-    patch.setattr(WorkingSet, "find_person", lambda _self, _campaign, recipient_id: recipient_id)
-
-
-def return_frees_a_place_of_another_day(patch: Patch) -> None:
-    """A use that was reserved yesterday frees one of today's places."""
-    patch.setattr(Campaign, "frees_place_of_day", lambda _campaign, _reserved_at, _at: True)
-
-
-def refund_of_an_earlier_use_frees_a_place(patch: Patch) -> None:
-    """A use from before a code joined the campaign is returned to the campaign."""
-    patch.setattr(RedeemCode, "counts_in_campaign", lambda code, _versions: code.campaign_id is not None)
-
-
-def sent_email_stays_queued(patch: Patch) -> None:
-    """A worker that lost its lease records and sends the email of a hand-out again."""
-    patch.setattr(hand_out, "MAIL_STATES", hand_out.MAIL_STATES | {HandOutSent: "queued"})
-
-
 def used_code_is_handed_out(patch: Patch) -> None:
     """Whether a code was redeemed is read before the transaction that hands it out."""
     find = hand_out_code.find_obstacle
@@ -93,16 +71,6 @@ def used_code_is_handed_out(patch: Patch) -> None:
         return None if obstacle == "used" else obstacle
 
     patch.setattr(hand_out_code, "find_obstacle", find_other_obstacle)
-
-
-def scheduled_hand_out_starts_at_once(patch: Patch) -> None:
-    """The start of a hand-out is stored, and workers look at its state only."""
-    patch.setattr(HandOut, "state_at", lambda self, _now: "running" if self.state == "scheduled" else self.state)
-
-
-def list_lacks_the_handed_out_code(patch: Patch) -> None:
-    """The event is committed without the row, so no email is due and the next list gives the recipient a code."""
-    patch.setattr(hand_out_code, "_list_row", lambda _: None)
 
 
 def each_use_above_a_threshold_reports_it(patch: Patch) -> None:
@@ -151,31 +119,6 @@ def end_is_reported_again_after_any_change(patch: Patch) -> None:
     patch.setattr(working_set, "report_code_crossings", report_again)
 
 
-def campaign_reports_no_crossing(patch: Patch) -> None:
-    """Only codes report theirs."""
-    patch.setattr(working_set, "report_campaign_crossings", lambda _before, _event, _after: ())
-
-
-def limit_that_starts_later_counts_no_earlier_use(patch: Patch) -> None:
-    """The limit counts all uses, it says, and no event names those that exist."""
-    patch.setattr(manage_campaign, "_list_counted_uses", lambda _event, _command, _working_set: ())
-
-
-def request_that_waited_remains_uncounted(patch: Patch) -> None:
-    """A use is reserved at the time of its request, which is before the limits began to count."""
-    patch.setattr(WorkingSet, "find_count_start", lambda _working_set, _code: None)
-
-
-def visitor_overtakes_those_who_wait(patch: Patch) -> None:
-    """A returned use goes to the next request, although others wait; `ledger verify` asks the same function."""
-    patch.setattr(Campaign, "count_ahead", lambda _campaign, _recipient_id: 0)
-
-
-def visitor_takes_the_last_use_of_a_code(patch: Patch) -> None:
-    """A code with a limit gives its last use to the next request, although others wait by it."""
-    patch.setattr(campaign_limits, "_is_code_kept", lambda _code, _ahead, _freed=0: False)
-
-
 def offer_is_counted_twice(patch: Patch) -> None:
     """One free use is offered to each person on the waiting list."""
 
@@ -184,25 +127,6 @@ def offer_is_counted_twice(patch: Patch) -> None:
         return sum(place.offered_until is None for place in campaign.waiting) if has_use else 0
 
     patch.setattr(Campaign, "count_offerable", count_without_offers)
-
-
-def expired_offer_keeps_its_use_until_the_sweep(patch: Patch) -> None:
-    """Only the sweep knows deadlines: while it is dead, a use is kept for a person whose time is over."""
-    patch.setattr(Campaign, "without_expired_offers", lambda campaign, _now: campaign)
-
-
-def offer_ends_before_its_deadline(patch: Patch) -> None:
-    """Each sweep ends the offers of the one before."""
-    patch.setattr(
-        Campaign,
-        "find_expired_offers",
-        lambda campaign, _now: [place for place in campaign.waiting if place.offered_until is not None],
-    )
-
-
-def pause_takes_the_hours_of_an_offer(patch: Patch) -> None:
-    """An offer counts down while no one can take it, and nothing begins its hours again."""
-    patch.setattr(working_set, "renew_offers", lambda _before, _event, _after: [])
 
 
 def place_keeps_its_spelling(patch: Patch) -> None:
@@ -257,11 +181,6 @@ def report_that_comes_again_suppresses_again(patch: Patch) -> None:
     _decide_leaving(patch, leave_and_suppress)
 
 
-def hand_out_ends_all_codes_alike(patch: Patch) -> None:
-    """The days from the hand-out of a code to its end are shown to the recipient, and the code has no such end."""
-    patch.setattr(issue, "_end_terms", lambda command, _campaign, _now: command.terms)
-
-
 def code_works_until_its_day_is_over(patch: Patch) -> None:
     """The end of a code is compared by its date."""
 
@@ -301,35 +220,56 @@ def _decide_leaving(patch: Patch, decide: Callable[[LeaveWaitingList, WorkingSet
     patch.setitem(cast("dict[Any, Any]", command_bus.COMMANDS), LeaveWaitingList, rule._replace(decide=decide))
 
 
-CAMPAIGN_PLANTS = (
-    pause_takes_the_hours_of_an_offer,
-    place_keeps_its_spelling,
-    report_about_an_ended_place_is_dropped,
-    offer_that_did_not_arrive_keeps_its_place,
-    report_that_comes_again_suppresses_again,
-    hand_out_ends_all_codes_alike,
-    code_works_until_its_day_is_over,
-    first_code_of_a_line_is_issued_first,
-    codes_of_a_line_are_drawn_by_each_worker,
-    expired_offer_keeps_its_use_until_the_sweep,
-    offer_ends_before_its_deadline,
-    visitor_overtakes_those_who_wait,
-    visitor_takes_the_last_use_of_a_code,
-    offer_is_counted_twice,
-    limit_that_starts_later_counts_no_earlier_use,
-    request_that_waited_remains_uncounted,
-    refund_leaves_the_campaign_full,
-    person_limit_ignores_reserved_uses,
-    mailbox_is_counted_by_exact_address,
-    return_frees_a_place_of_another_day,
-    refund_of_an_earlier_use_frees_a_place,
-    sent_email_stays_queued,
-    used_code_is_handed_out,
-    scheduled_hand_out_starts_at_once,
-    list_lacks_the_handed_out_code,
-    each_use_above_a_threshold_reports_it,
-    crossing_is_reported_once_for_ever,
-    campaign_reports_no_crossing,
-    each_sweep_reports_the_end_that_it_found,
-    end_is_reported_again_after_any_change,
-)
+REPLACEMENTS: Final[Mapping[str, Replacement]] = {
+    # A campaign that counts by mailbox counts the uses of each address for itself.
+    "mailbox_is_counted_by_exact_address": (
+        WorkingSet,
+        "find_person",
+        lambda _self, _campaign, recipient_id: recipient_id,
+    ),
+    # A use that was reserved yesterday frees one of today's places.
+    "return_frees_a_place_of_another_day": (Campaign, "frees_place_of_day", lambda *_: True),
+    # A use from before a code joined the campaign is returned to the campaign.
+    "refund_of_an_earlier_use_frees_a_place": (
+        RedeemCode,
+        "counts_in_campaign",
+        lambda code, _versions: code.campaign_id is not None,
+    ),
+    # A worker that lost its lease records and sends the email of a hand-out again.
+    "sent_email_stays_queued": (hand_out, "MAIL_STATES", hand_out.MAIL_STATES | {HandOutSent: "queued"}),
+    # The start of a hand-out is stored, and workers look at its state only.
+    "scheduled_hand_out_starts_at_once": (
+        HandOut,
+        "state_at",
+        lambda self, _now: "running" if self.state == "scheduled" else self.state,
+    ),
+    # The event is committed without the row, so no email is due and the next list gives the recipient a code.
+    "list_lacks_the_handed_out_code": (hand_out_code, "_list_row", lambda *_: None),
+    # Only codes report theirs.
+    "campaign_reports_no_crossing": (working_set, "report_campaign_crossings", lambda *_: ()),
+    # The limit counts all uses, it says, and no event names those that exist.
+    "limit_that_starts_later_counts_no_earlier_use": (manage_campaign, "_list_counted_uses", lambda *_: ()),
+    # A use is reserved at the time of its request, which is before the limits began to count.
+    "request_that_waited_remains_uncounted": (WorkingSet, "find_count_start", lambda *_: None),
+    # A returned use goes to the next request, although others wait; `ledger verify` asks the same function.
+    "visitor_overtakes_those_who_wait": (Campaign, "count_ahead", lambda *_: 0),
+    # A code with a limit gives its last use to the next request, although others wait by it.
+    "visitor_takes_the_last_use_of_a_code": (campaign_limits, "_is_code_kept", lambda *_: False),
+    # Only the sweep knows deadlines: while it is dead, a use is kept for a person whose time is over.
+    "expired_offer_keeps_its_use_until_the_sweep": (
+        Campaign,
+        "without_expired_offers",
+        lambda campaign, _now: campaign,
+    ),
+    # Each sweep ends the offers of the one before.
+    "offer_ends_before_its_deadline": (
+        Campaign,
+        "find_expired_offers",
+        lambda campaign, _now: [place for place in campaign.waiting if place.offered_until is not None],
+    ),
+    # An offer counts down while no one can take it, and nothing begins its hours again.
+    "pause_takes_the_hours_of_an_offer": (working_set, "renew_offers", lambda *_: []),
+    # The days from the hand-out of a code to its end are shown to the recipient, and the code has no such end.
+    "hand_out_ends_all_codes_alike": (issue, "_end_terms", lambda command, _campaign, _now: command.terms),
+}
+"""Bugs that are one other value in the place of a function or a constant, by name."""
