@@ -39,13 +39,7 @@ REPORT_EVERY_S: Final = 15.0
 
 @dataclass
 class Plan:
-    """How long the life is.
-
-    Attributes:
-        codes: How many codes are issued and redeemed.
-        redeems: How many redeem requests there are, those for earlier codes included.
-        end_every_s: How often the database's connections are ended, in seconds.
-    """
+    """How many codes are issued, how often they are redeemed, and how often the database's connections are ended."""
 
     codes: int
     redeems: int
@@ -73,8 +67,6 @@ class Life:
 
 
 class _Client:
-    """One connection that is kept alive."""
-
     def __init__(self, base: str) -> None:
         self._address = urlsplit(base)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -99,14 +91,12 @@ class _Client:
             return 0, {}
 
     def close(self) -> None:
-        """Close the connection."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
 
 
 async def run_clients(base: str, codes: list[str], plan: Plan, life: Life) -> None:
-    """Send all requests of a plan, and keep what was answered."""
     steps = _steps(plan)
     begun: set[int] = set()
     answered = {number: asyncio.Event() for number in range(plan.codes)}
@@ -184,7 +174,6 @@ def _end_all(url: str) -> None:
 
 
 async def report(plan: Plan, life: Life) -> None:
-    """Print progress."""
     while not await is_over(life.over, REPORT_EVERY_S):
         memory = life.memory[-1] // 1_000_000 if life.memory else 0
         say(f"{sum(life.counts.values())} of {plan.redeems}: {dict(life.counts)}, API {memory} MB, {life.ended} ends")
@@ -244,7 +233,6 @@ def compare_with_log(url: str, life: Life) -> list[str]:
 
 
 def main() -> int:
-    """Live once; 0 if every answer was the log's."""
     parser = argparse.ArgumentParser(prog="make long-life", description=__doc__)
     parser.add_argument("--codes", type=int, default=200_000)
     parser.add_argument("--redeems", type=int, default=300_000)
@@ -265,7 +253,6 @@ def main() -> int:
 
 
 def say(text: str) -> None:
-    """Print a line at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

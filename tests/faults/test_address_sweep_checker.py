@@ -14,7 +14,6 @@ from tests.faults.rigs.address_sweep import find_wrong_addresses
     ],
 )
 def test_wrong_address_is_named(left: set[str], word: str | None) -> None:
-    """Of two addresses something needs one."""
     broken = [*find_wrong_addresses({"needed", "due"}, {"needed"}, left)]
 
     assert (broken == []) if word is None else any(word in each for each in broken)

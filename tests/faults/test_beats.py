@@ -44,7 +44,6 @@ class Beats:
         return int(row[0]) if row else 0
 
     def claimed(self) -> Counter[str]:
-        """Claimed runs by name of the task."""
         query = "SELECT replace(task, '-', '_'), number FROM scheduled_runs"
         return Counter({str(task): int(number) for task, number in self.database.execute(query)})
 
@@ -57,11 +56,9 @@ class Beats:
         return by_id
 
     def sent(self) -> Counter[str]:
-        """How many messages the broker has by name of the task."""
         return Counter(self.messages().values())
 
     def wait(self, is_true: Callable[[], object]) -> None:
-        """Wait until something is true."""
         wait_for(is_true, lambda: (self.holder(), self.claimed(), self.sent()))
 
 
@@ -97,7 +94,6 @@ def beats(tmp_path: Path, database_url: str, redis_url: str) -> Iterator[Beats]:
 
 
 def logs(folder: Path) -> list[str]:
-    """What both beats have logged."""
     return [path.read_text(errors="replace") for path in sorted(folder.glob("beat*.log"))]
 
 

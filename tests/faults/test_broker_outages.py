@@ -37,14 +37,12 @@ def broker(servers_folder: Path) -> Iterator[RestartableServer]:
 
 
 def restartable_broker(folder: Path) -> Iterator[RestartableServer]:
-    """A held broker."""
     with restartable_valkey(folder) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def mail() -> Iterator[MailServer]:
-    """A mail server that accepts everything."""
     with MailServer() as server:
         yield server
 
@@ -71,7 +69,6 @@ def running(servers_folder: Path, broker: RestartableServer, mail: MailServer) -
 
 @pytest.fixture
 def stack(running: Stack, mail: MailServer) -> Stack:
-    """The stack, well before each test."""
     mail.behave()
     running.wait(lambda: running.get("/readyz")[1].get("status") == "ready")
     return running
@@ -79,16 +76,11 @@ def stack(running: Stack, mail: MailServer) -> Stack:
 
 @pytest.fixture(scope="module")
 def code(running: Stack) -> str:
-    """A code for everybody."""
     return running.issue(10_000, is_open=True)
 
 
 class Redeems:
-    """What some clicks led to.
-
-    Attributes:
-        times_s: How long each took, in seconds.
-    """
+    """What some clicks led to, and how long each took."""
 
     def __init__(self, stack: Stack, code: str, count: int, name: str) -> None:
         self._stack = stack
@@ -109,11 +101,9 @@ class Redeems:
         return min(self.times_s) >= REDIS_S_MAX
 
     def wait_sent(self) -> None:
-        """Wait until the mail of each is on record."""
         self._stack.wait(lambda: self._count("InviteSent") == len(self.ids))
 
     def events(self) -> Counter[str]:
-        """Their events by name."""
         with psycopg.connect(self._stack.info["database_url"]) as conn:
             rows = conn.execute("SELECT topic, state FROM ledger_events").fetchall()
         return Counter(
@@ -139,7 +129,6 @@ def assert_each_sent_once(clicks: Redeems, mail: MailServer) -> None:
 
 
 def metric(stack: Stack, sample: str) -> float:
-    """A sample's present value."""
     match = re.search(rf"^{re.escape(sample)} (\S+)$", str(stack.get("/metrics")[1]), re.MULTILINE)
     return float(match[1]) if match else 0.0
 
@@ -166,7 +155,6 @@ def parts(stack: Stack, *words: str) -> list[psutil.Process]:
 
 
 def signal_all(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
-    """Send a signal to processes, some of which may be gone."""
     for process in processes:
         if process.is_running():
             process.send_signal(number)

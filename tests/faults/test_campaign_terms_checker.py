@@ -59,7 +59,6 @@ def happen(*steps: str) -> list[LogFact]:
     ],
 )
 def test_miscounted_use_is_named(steps: Sequence[str], uses: int, word: str | None) -> None:
-    """Limits, inboxes, and which uses count since the last change."""
     broken = [*find_miscounted_uses(CampaignCount(CAMPAIGN, uses, PEOPLE), happen(*steps))]
 
     assert (broken == []) if word is None else any(word in each for each in broken), broken

@@ -15,7 +15,6 @@ MAIL = f"<{RESERVATION}.1@example.com>"
 
 
 def facts(*kinds: Kind) -> list[LogFact]:
-    """A code's log."""
     log_facts = []
     for version, kind in enumerate(["CodeIssued", *kinds], start=1):
         name, more = kind if isinstance(kind, tuple) else (kind, {})
@@ -38,7 +37,6 @@ GOOD = Observations(
 
 
 def test_good_run_breaks_nothing() -> None:
-    """The control: nothing is found where nothing is wrong."""
     assert violations(GOOD) == []
 
 
@@ -67,7 +65,6 @@ def test_unknown_outcome_that_was_retried_may_be_mailed_twice() -> None:
     ],
 )
 def test_broken_guarantee_is_named(changes: dict[str, Any], word: str) -> None:
-    """One change to a good run, one kind of violation."""
     assert any(word in violation for violation in violations(replace(GOOD, **changes)))
 
 
@@ -84,7 +81,6 @@ def test_broken_guarantee_is_named(changes: dict[str, Any], word: str) -> None:
     ],
 )
 def test_broken_history_is_named(log: Sequence[Any], word: str) -> None:
-    """What the log itself must not hold."""
     status = "refunded" if word == "free use" else "sent"
     seen = replace(GOOD, facts=facts(*log), rows=[ReservationFacts(RESERVATION, CODE, status, has_case=False)])
 

@@ -33,8 +33,6 @@ KILLS_MAX = 5
 
 
 class ProxiedStack(NamedTuple):
-    """A stack, its database and the way between them."""
-
     stack: Stack
     database: RestartableServer
     proxy: DatabaseProxy
@@ -66,19 +64,16 @@ def running(servers_folder: Path) -> Iterator[ProxiedStack]:
 
 @pytest.fixture
 def proxied(running: ProxiedStack) -> ProxiedStack:
-    """The site, well before each test."""
     running.stack.wait(lambda: running.stack.get("/readyz")[1].get("status") == "ready")
     return running._replace(seen=ask(running, "SELECT coalesce(max(notification_id), 0) FROM ledger_events")[0][0])
 
 
 @pytest.fixture(scope="module")
 def code(running: ProxiedStack) -> str:
-    """A code for everybody."""
     return running.stack.issue(1_000_000, is_open=True)
 
 
 def click(proxied: ProxiedStack, code: str, key: str, name: str = "li.wei") -> Answer:
-    """One redeem with an Idempotency-Key."""
     body = {"email": f"{name}.{proxied.seen}@example.com", "code": code}
     answer = send(proxied.stack.base, "POST", REDEEM, body, {"Idempotency-Key": key}, WAIT_S_MAX)
     assert answer.status, "no answer"
@@ -86,8 +81,6 @@ def click(proxied: ProxiedStack, code: str, key: str, name: str = "li.wei") -> A
 
 
 def redeem_with_key(proxied: ProxiedStack, code: str, key: str) -> Answer:
-    """Ask again with the same key until there is an answer."""
-
     def ask_again() -> Answer | None:
         answer = click(proxied, code, key)
         return None if answer.status == 503 else answer
@@ -98,7 +91,6 @@ def redeem_with_key(proxied: ProxiedStack, code: str, key: str) -> Answer:
 
 
 def ask(proxied: ProxiedStack, query: str, *params: object) -> list[tuple[Any, ...]]:
-    """Ask the database, not through the proxy."""
     with psycopg.connect(proxied.database.url) as conn:
         return conn.execute(query.encode(), params).fetchall()
 
@@ -113,7 +105,6 @@ def newest(proxied: ProxiedStack) -> list[str]:
 
 
 def processes(proxied: ProxiedStack) -> set[int]:
-    """Process ids of API, worker parent and beat."""
     words = {"api.main:create_app", "worker", "beat"}
     children = psutil.Process(proxied.stack.process.pid).children()
     return {child.pid for child in children if words & set(child.cmdline())}
@@ -278,7 +269,6 @@ def test_api_killed_during_a_batch_keeps_committed_items(proxied: ProxiedStack) 
 
 
 def send_batch(proxied: ProxiedStack, items: list[dict[str, str]]) -> dict[str, Any] | None:
-    """Send a batch; None without a response."""
     try:
         status, body = proxied.stack.call("POST", "/api/v1/redemptions/batch", {"items": items}, proxied.stack.admin)
     except (OSError, http.client.HTTPException):

@@ -54,7 +54,6 @@ def test_killed_run_leaves_nothing_behind() -> None:
 
 
 def _names_of(mark: str) -> Iterator[str]:
-    """The names of the processes that have a mark in their environment."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get("FAILOVER_TEST_RUN") == mark:

@@ -39,7 +39,6 @@ def test_feed_read_in_parts_is_a_prefix() -> None:
     ],
 )
 def test_broken_feed_order_is_named(final: list[FeedEntry], reading: list[FeedEntry], word: str) -> None:
-    """One fault in a feed, one violation."""
     assert any(word in violation for violation in order_violations(final, {"standby": reading}))
 
 

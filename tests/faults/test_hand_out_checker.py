@@ -21,17 +21,14 @@ HAND_OUT, CODE, SECOND_CODE, ADDRESS = "4a4d", "c0de", "dead", "li.wei@example.c
 
 
 def make_fact(version: int, kind: str, code_id: str = CODE, **data: Any) -> LogFact:
-    """Return an event of a code that was handed out."""
     return LogFact(code_id, version, kind, {"at": "1970-01-01T00:16:41+00:00", **data})
 
 
 def hand_out(code_id: str = CODE, recipient_id: str = "9e0") -> LogFact:
-    """Return the event that hands a code out."""
     return make_fact(2, "CodeHandedOut", code_id, hand_out_id=HAND_OUT, recipient_id=recipient_id)
 
 
 def make_email(at: float = 1001.0, number: int = 1, **changes: Any) -> CodeEmail:
-    """Return an email with the code."""
     email = CodeEmail(at, ADDRESS, f"<{CODE}.code-{number}@example.com>", "AB12", "/invite", "/opt-out", "Text 1")
     return replace(email, **changes)
 
@@ -49,7 +46,6 @@ CLAIMS = [RowClaim(CODE, HAND_OUT, 1000.0), RowClaim(CODE, HAND_OUT, 1200.0)]
 
 
 def observe(**changes: Any) -> HandOutObservations:
-    """Return a good run of one recipient, with changes."""
     seen = HandOutObservations(
         subjects=[SubjectPeriod(HAND_OUT, "Text 1", 0.0, 1000.5), SubjectPeriod(HAND_OUT, "Text 2", 1000.2)],
         claims=CLAIMS[:1],
@@ -60,7 +56,6 @@ def observe(**changes: Any) -> HandOutObservations:
 
 
 def test_good_run_of_hand_outs_breaks_nothing() -> None:
-    """The control: nothing is found where nothing is wrong."""
     assert find_broken_hand_outs(observe(), SENT) == []
 
 
@@ -124,7 +119,6 @@ def test_results_of_unknown_outcomes_and_running_workers_are_allowed(changes: di
     ],
 )
 def test_broken_guarantee_of_hand_outs_is_named(changes: dict[str, Any], word: str) -> None:
-    """One change to a good run, one kind of violation."""
     assert any(word in violation for violation in find_broken_hand_outs(observe(**changes), SENT))
 
 
@@ -138,7 +132,6 @@ def test_broken_guarantee_of_hand_outs_is_named(changes: dict[str, Any], word: s
     ],
 )
 def test_broken_history_of_hand_outs_is_named(log: Sequence[LogFact], word: str) -> None:
-    """What the log itself must not hold."""
     assert any(word in violation for violation in find_broken_hand_outs(observe(), log))
 
 
@@ -167,7 +160,6 @@ ENDS = ("1970-01-08T00:16:41Z",) * 3
     ],
 )
 def test_wrong_line_or_end_is_named(log: Sequence[LogFact], changes: dict[str, Any], word: str | None) -> None:
-    """A line of three codes that end seven days after they are handed out."""
     email = make_email(**{"code": "AB12 CD34 EF56", "link": "/1 /2 /3", "ends": ENDS, "address": OF_LINE, **changes})
     recipient = ListedRecipient(HAND_OUT, OF_LINE, CODE, "sent")
     seen = observe(emails=[email], recipients=[recipient], valid_days={HAND_OUT: 7})

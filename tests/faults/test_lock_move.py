@@ -31,31 +31,23 @@ CLUSTER_KEYS = {
 
 
 class EtcdMember:
-    """One member of etcd that serves both interfaces.
-
-    Args:
-        port: Where clients reach it.
-    """
+    """One member of etcd that serves both interfaces."""
 
     def __init__(self, port: int) -> None:
         self.place = f"{HOST}:{port}"
 
     def put_newer(self, key: str, value: str) -> None:
-        """Write a key of the cluster in the newer interface."""
         self._ask("/v3/kv/put", {"key": _encode(f"/service/ledger/{key}"), "value": _encode(value)})
 
     def delete_newer(self, key: str) -> None:
-        """Delete a key of the cluster in the newer interface."""
         self._ask("/v3/kv/deleterange", {"key": _encode(f"/service/ledger/{key}")})
 
     def older_values(self) -> dict[str, str]:
-        """Return what the older interface has of the cluster, by key."""
         nodes = self._ask("/v2/keys/service?recursive=true").get("node", {}).get("nodes", [])
         nodes = [node for folder in nodes for node in folder.get("nodes", [])]
         return {node["key"].rpartition("/")[2]: node["value"] for node in nodes}
 
     def is_healthy(self) -> bool:
-        """Return whether it answers and has a leader."""
         return bool(self._ask("/health").get("health") == "true")
 
     @contextmanager
@@ -74,7 +66,6 @@ class EtcdMember:
 
 @pytest.fixture
 def member(tmp_path: Path) -> Iterator[EtcdMember]:
-    """A member that runs until the test ends."""
     port, peer_port = find_free_port(), find_free_port()
     peers = f"http://{HOST}:{peer_port}"
     clients = f"http://{HOST}:{port}"
@@ -140,7 +131,6 @@ def test_acknowledged_redeems_survive_a_move_of_the_lock() -> None:
 
 
 def run_carry_lock(member: EtcdMember) -> int:
-    """Run the script to its end; return its exit code."""
     with member.carry_lock() as carry:
         return carry.wait(WAIT_S_MAX)
 

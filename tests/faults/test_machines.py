@@ -29,26 +29,22 @@ each_round = pytest.mark.parametrize("rounds", [1, pytest.param(5, marks=pytest.
 
 @pytest.fixture
 def mail() -> Iterator[MailServer]:
-    """A mail server in a good mood."""
     with MailServer() as mail_server:
         yield mail_server
 
 
 @pytest.fixture
 def broker(servers_folder: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A broker of its own."""
     (folder := servers_folder / f"broker-{request.node.name}").mkdir()
     with valkey_server(folder) as url:
         yield url
 
 
 def until(what: Callable[[], bool], hosts: LedgerHosts) -> None:
-    """Wait for a state; at the bound the logs say more."""
     wait_for(what, hosts.words)
 
 
 def more_acks(hosts: LedgerHosts, *loads: RedeemLoad) -> None:
-    """Wait until each load has some more acknowledgements."""
     ack_targets = [len(load.acks) + ACKS for load in loads]
     until(lambda: all(len(load.acks) >= count for load, count in zip(loads, ack_targets, strict=True)), hosts)
 
@@ -104,7 +100,6 @@ def _follow(primary: PostgresCluster, standby: PostgresCluster) -> None:
 
 
 def _fail_over(primary: PostgresCluster, standby: PostgresCluster, load: RedeemLoad) -> None:
-    """Kill one with writes in flight, promote the other."""
     wait_for(load.in_flight)
     primary.kill()
     standby.promote()

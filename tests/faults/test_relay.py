@@ -33,14 +33,12 @@ pytestmark = pytest.mark.night(of="relay")
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    """A broker with a topic."""
     with kafka_broker(tmp_path_factory.mktemp("kafka")) as broker:
         broker.create_topic("orders", 2)
         yield broker
 
 
 def record(position: int, *, size: int = 2) -> RelayRecord:
-    """A record of one of three histories."""
     attributes = {"id": f"{position}", "datacontenttype": "application/json"}
     return RelayRecord(position, UUID(int=position % 3), attributes, b"x" * size, b"{}")
 
@@ -72,7 +70,6 @@ def test_broker_that_comes_back_gets_the_same_batch(broker: KafkaBroker) -> None
 
 
 def positions(partition: list[Any]) -> list[int]:
-    """Of the records of a partition."""
     return [int(dict(one.headers())["ce_id"]) for one in partition]
 
 
@@ -220,19 +217,16 @@ class ForgetfulProducer:
     callbacks: list[Any] = field(default_factory=list)
 
     def list_topics(self, timeout: float) -> SimpleNamespace:
-        """The topic."""
         assert timeout > 0
         return SimpleNamespace(topics={"orders": None})
 
     def produce(self, *_: object, on_delivery: Any, **__: object) -> None:  # noqa: ANN401 - as the client calls it
-        """Keep the callback."""
         self.callbacks.append(on_delivery)
 
     def poll(self, _: float) -> None:
         """Nothing was reported."""
 
     def flush(self, _: float) -> None:
-        """Call it."""
         while self.callbacks:
             self.callbacks.pop()(None, SimpleNamespace(offset=lambda: OFFSET_INVALID))
 
@@ -247,7 +241,6 @@ class SilentProducer(ForgetfulProducer):
     report: Callable[[], object] = lambda: None
 
     def poll(self, _: float) -> None:
-        """Report."""
         self.report()
 
     def flush(self, _: float) -> None:

@@ -33,7 +33,6 @@ class SecuredBroker:
         return KafkaSink(KafkaUrl(self.broker.address, "orders"), {**self.properties, **changed})
 
     def read_positions(self) -> list[int]:
-        """Of the records of the topic."""
         (partition,) = self.broker.read_topic("orders", 1)
         return [int(dict(one.headers())["ce_id"]) for one in partition]
 
@@ -56,7 +55,6 @@ def secured(tmp_path: Path) -> Iterator[SecuredBroker]:
 
 
 def record(position: int) -> RelayRecord:
-    """A record."""
     return RelayRecord(
         position, UUID(int=1), {"id": f"{position}", "datacontenttype": "application/json"}, b"{}", b"{}"
     )

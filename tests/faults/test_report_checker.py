@@ -44,7 +44,6 @@ EMAILS = [ArrivedEmail(1000.0, INVITATION, LI), ArrivedEmail(1001.0, CODE_EMAIL,
 
 
 def observe(**changes: Any) -> ReportObservations:
-    """Return a good run with two bounces, with changes."""
     seen = ReportObservations(
         begun={(INVITATION, "bounced"), (CODE_EMAIL, "bounced")},
         acknowledged=[
@@ -58,7 +57,6 @@ def observe(**changes: Any) -> ReportObservations:
 
 
 def send_codes(*at: float, claimed_at: float) -> HandOutObservations:
-    """Return emails with a code, and the claim that led to them."""
     emails = [
         CodeEmail(each, ZHANG, f"<{HANDED_OUT}.code-{number}@example.com>", "AB12", "/invite", "/opt-out", "Text")
         for number, each in enumerate(at, start=1)
@@ -123,7 +121,6 @@ def test_bounces_of_staff_and_of_notices_are_allowed(log: Sequence[LogFact]) -> 
     ],
 )
 def test_broken_guarantee_of_reports_is_named(changes: dict[str, Any], word: str) -> None:
-    """One change to a good run, one kind of violation."""
     assert any(word in violation for violation in find_broken_reports(observe(**changes), CODES, GOOD))
 
 
@@ -150,7 +147,6 @@ def test_email_with_a_code_after_a_report_is_named() -> None:
     ],
 )
 def test_broken_history_of_reports_is_named(log: Sequence[LogFact], word: str) -> None:
-    """What the log itself must not hold."""
     assert any(word in violation for violation in find_broken_reports(observe(), CODES, log))
 
 

@@ -36,19 +36,15 @@ HEADER = "ledger-read-lag"
 
 @dataclass
 class Pair:
-    """An application over a primary, with a standby for reports."""
-
     app: AppClient
     roles: RoleClients
     standby: PostgresCluster
 
     def run_on_standby(self, statement: str) -> None:
-        """Run one statement there."""
         with psycopg.connect(self.standby.url, autocommit=True) as conn:
             conn.execute(statement.encode())
 
     def newest_of_standby(self) -> int:
-        """The newest position that the standby has."""
         with psycopg.connect(self.standby.url) as conn:
             return int(conn.execute("SELECT max(notification_id) FROM ledger_events").fetchall()[0][0])
 
@@ -65,25 +61,21 @@ class Pair:
         return {str(event["reservation_id"]) for event in answer.json()["events"]}, answer.headers.get(HEADER)
 
     def redeem(self, name: str) -> str:
-        """A new reservation."""
         code = self.app.issue(make_template(max_uses=1))
         return str(self.app.redeem(code, f"{name}@example.com").json()["reservation_id"])
 
     def dashboard(self, language: str) -> str:
-        """The page as a viewer sees it."""
         cookie = self.roles.cookie(self.roles.staff["viewer"])
         headers = {"accept": "text/html", "accept-language": language, "cookie": f"{COOKIE}={cookie}"}
         return self.roles.ask("GET", "/support/dashboard", headers=headers).text
 
     @staticmethod
     def wait(read_value: Callable[[], Any]) -> None:
-        """Wait until something is true."""
         wait_for(read_value)
 
 
 @pytest.fixture(scope="module")
 def pair(memory_folder: Path) -> Iterator[Pair]:
-    """Both servers, and the application started."""
     folder = memory_folder / "standby-reads"
     folder.mkdir()
     folder.chmod(0o711)

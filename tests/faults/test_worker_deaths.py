@@ -39,7 +39,6 @@ def running(servers_folder: Path, postgres_url: str) -> Iterator[WorkerRig]:
 
 @pytest.fixture
 def worker(running: WorkerRig) -> WorkerRig:
-    """The crew, with nothing planted."""
     running.mail.behave()
     for planted in running.planted.iterdir():
         planted.unlink()

@@ -19,7 +19,6 @@ REPORT_EVERY_S = 30.0
 
 
 def main() -> int:
-    """Run schedules; 0 if every promise held."""
     asked = _asked()
     if asked.trace:
         _say("\n".join(simulate(asked.seed, with_trace=True).trace))

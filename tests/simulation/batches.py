@@ -24,11 +24,7 @@ class ScheduleBatch(NamedTuple):
 
 
 def run_batches(first: int, seeds: int, processes: int) -> Iterator[ScheduleBatch]:
-    """Chunks of schedules from a seed on, as they end. With one process they run in this one.
-
-    Raises:
-        concurrent.futures.process.BrokenProcessPool: A process was killed.
-    """
+    """Chunks of schedules from a seed on, as they end. With one process they run in this one."""
     ranges = [range(seed, min(seed + CHUNK, first + seeds)) for seed in range(first, first + seeds, CHUNK)]
     if processes == 1 or len(ranges) == 1:
         yield from map(run, ranges)

@@ -67,7 +67,6 @@ class FaultSchedule:
     without: Collection[str] = ()
 
     def __post_init__(self) -> None:
-        """Draw which there are."""
         draw = self.random.random
         self.share = {kind: most * draw() ** 2 for kind, most in FREQUENT.items() if draw() < 0.4}
         self.moments = {kind: self.random.randint(1, most) for kind, most in RARE.items() if draw() < 0.35}
@@ -76,7 +75,6 @@ class FaultSchedule:
             self.moments.pop(kind, None)
 
     def happens(self, kind: str) -> bool:
-        """Whether this fault happens here."""
         share = self.share.get(kind)
         if share is None or self.random.random() >= share:
             return False
@@ -84,5 +82,4 @@ class FaultSchedule:
         return True
 
     def end(self) -> None:
-        """From now on nothing goes wrong."""
         self.share.clear()

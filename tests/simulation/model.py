@@ -65,13 +65,7 @@ class ViolationError(AssertionError):
 
 @dataclass(frozen=True)
 class ScheduleOutcome:
-    """What came of a run.
-
-    Attributes:
-        counts: Faults, events and other happenings, by name.
-        broken: Promises that were broken, in words.
-        trace: Who did what and when, one line each.
-    """
+    """What came of a run: what happened how often, broken promises in words, and who did what and when."""
 
     seed: int
     counts: Counter[str]
@@ -94,30 +88,23 @@ def simulate(seed: int, *, without: Collection[str] = (), with_trace: bool = Fal
 
 
 class _Database(NoFaults):
-    """What happens to transactions."""
-
     def __init__(self, infrastructure: SharedInfrastructure) -> None:
         self._site = infrastructure
 
     def begin(self) -> None:
-        """Whether there is a database."""
         if self._site.scheduler.now < self._site.database_away_until:
             raise StorageUnavailableError("away")
 
     def commit(self) -> Fate:
-        """Committed, mostly."""
         if self._site.faults.happens("commit rolled back"):
             return "rolled_back"
         return "answer_lost" if self._site.faults.happens("commit answer lost") else "committed"
 
     def pause(self, attempts: int) -> None:
-        """Others continue in the meantime."""
         self._site.scheduler.pass_time(0.1 * attempts)
 
 
 class LedgerModel:
-    """Everything of one run."""
-
     def __init__(self, seed: int, without: Collection[str] = ()) -> None:
         self.seed = seed
         self.scheduler = scheduler = Scheduler(seed)
@@ -172,7 +159,6 @@ class LedgerModel:
         self.ended_at: datetime | None = None
 
     def run(self) -> list[str]:
-        """All of it; gives what was broken."""
         scheduler, random = self.scheduler, self.scheduler.random
         for node in [*self.apis, *self.workers, *self.beats]:
             node.boot()
@@ -205,7 +191,6 @@ class LedgerModel:
         return [*self.omissions, *violations(self.left_behind())]
 
     def left_behind(self) -> RunResult:
-        """What checks look at."""
         return RunResult(
             store=self.store,
             facts=facts_of(self.store, self.committed_at),
@@ -224,7 +209,6 @@ class LedgerModel:
         )
 
     def counts(self) -> Counter[str]:
-        """What happened how often."""
         counts = Counter(self.scheduler.counts)
         counts.update(f"event {stored_event.topic.partition(':')[0]}" for stored_event in self.store.log)
         counts["promises"] = len(self.clients.acks)
@@ -233,14 +217,12 @@ class LedgerModel:
         return counts
 
     def describe_trace(self) -> list[str]:
-        """The trace in words."""
         return [
             f"{at:9.3f}  {who:<10} {what} {' '.join(map(short, about))}"
             for at, who, what, about in self.scheduler.trace
         ]
 
     def close(self) -> None:
-        """End all tasks."""
         nodes = [*self.apis, *self.workers, *self.beats]
         self.scheduler.close(
             [*(node.process for node in nodes), self.clients.process, self.gremlin, self.infrastructure.supervisor]
@@ -336,7 +318,6 @@ class LedgerModel:
             raise ViolationError(violation)
 
     def _has_asked(self, reservation_id: UUID) -> None:
-        """A group's external system has invited a person."""
         for violation in self.asked.accepted_messages(reservation_id):
             raise ViolationError(violation)
 
@@ -346,7 +327,6 @@ class LedgerModel:
             self.clients.redeem(self.code_ids.index(code_id), person)
 
     def _audit(self) -> None:
-        """Read the books at odd moments."""
         while True:
             self.scheduler.pass_time(self.scheduler.random.uniform(5, 120))
             for violation in (*bank(self.store), *find_wrong_campaigns(self.store)):
@@ -407,7 +387,6 @@ class LedgerModel:
                 worker.end()
 
     def _calm(self) -> None:
-        """Nothing goes wrong any more, and everything runs."""
         self.scheduler.note("calm")
         self.faults.end()
         self.clients.is_open = False

@@ -53,33 +53,25 @@ class Scheduler:
 
     @property
     def current(self) -> Task:
-        """The task that runs."""
         if self._current is None:
             raise AssertionError("no task runs")
         return self._current
 
     def new_id(self) -> UUID:
-        """A random id."""
         return UUID(int=self.random.getrandbits(128))
 
     def note(self, what: str, *about: object) -> None:
-        """A line of the trace: who did what."""
         who = self._current.process.name if self._current else "world"
         self.trace.append((self.now, who, what, about))
 
     def spawn(self, process: SimulatedProcess, run: Callable[[], None], after: float = 0.0) -> Task:
-        """Begin a task some time from now."""
         task = Task(process, run, self._main)
         process.tasks[task] = None
         self._push(self.now + after, task)
         return task
 
     def pass_time(self, seconds: float) -> None:
-        """Let the current task continue so much later in simulated time; no thread sleeps.
-
-        Raises:
-            GreenletExit: Its process crashed in the meantime.
-        """
+        """Let the current task continue so much later in simulated time, unless its process has crashed by then."""
         task, at, queue = self._current, self.now + seconds, self._queue
         if task is None or task.is_dead:
             raise GreenletExit
@@ -93,22 +85,16 @@ class Scheduler:
         self._main.switch()
 
     def park(self) -> None:
-        """Let the current task wait until another one wakes it.
-
-        Raises:
-            GreenletExit: Its process crashed in the meantime.
-        """
+        """Let the current task wait until another one wakes it, unless its process has crashed by then."""
         if self._current is None or self._current.is_dead:
             raise GreenletExit
         self._main.switch()
 
     def wake(self, task: Task) -> None:
-        """Let a waiting task continue now."""
         if not task.is_dead:
             self._push(self.now, task)
 
     def run_until(self, end: float) -> None:
-        """Run everything that is to happen until then."""
         queue, self._end = self._queue, end
         while queue and queue[0][0] <= end:
             at, _, task, ticket = heappop(queue)
@@ -128,11 +114,7 @@ class Scheduler:
         self.now = end
 
     def crash(self, process: SimulatedProcess) -> None:
-        """End a process at once: nothing of it continues. If the current task is one of the process, that ends too.
-
-        Raises:
-            GreenletExit: It was one of its own.
-        """
+        """End a process at once: nothing of it continues. If the current task is one of the process, that ends too."""
         process.is_alive = False
         for task in process.tasks:
             task.is_dead = True
@@ -142,14 +124,12 @@ class Scheduler:
             raise GreenletExit
 
     def thaw(self, process: SimulatedProcess) -> None:
-        """Let a process that stands still continue now."""
         until, process.frozen_until = process.frozen_until, 0.0
         for task in [task for at, _, task, ticket in self._queue if at == until and ticket == task.ticket]:
             if task.process is process and not task.is_dead:
                 self._push(self.now, task)
 
     def close(self, processes: Iterable[SimulatedProcess]) -> None:
-        """End every task of these."""
         self._current = None
         for process in processes:
             self.crash(process)
@@ -170,6 +150,5 @@ class Scheduler:
 
 
 def short(value: object) -> str:
-    """Ids by their first letters."""
     text = str(value)
     return text[:8] if len(text) == 36 and text.count("-") == 4 else text

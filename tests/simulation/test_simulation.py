@@ -51,7 +51,6 @@ def part(number: int) -> ScheduleBatch:
     "number", [0, *(pytest.param(number, marks=pytest.mark.night(of="simulation")) for number in range(1, PARTS))]
 )
 def test_every_guarantee_holds(number: int) -> None:
-    """Hundreds of schedules break no promise."""
     broken = part(number).broken
 
     assert broken is None, "\n".join([*broken.trace, *broken.broken, f"seed {broken.seed}"])

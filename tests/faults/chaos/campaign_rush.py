@@ -95,7 +95,6 @@ class RefusingMailServer(MailServer):
     """Refuses the invitations of some recipients, by the number in their address."""
 
     def rule(self, stage: Stage, recipient: str | None) -> Behavior | None:
-        """As scripted, but for these recipients."""
         if stage == "rcpt" and recipient and (number := "".join(filter(str.isdigit, recipient))):
             if int(number) % REFUSED_BY_SERVER == 1:
                 return ReplyWith(550, "no such user")
@@ -120,11 +119,9 @@ class Crowd:
             thread.start()
 
     def in_flight(self) -> int:
-        """People who wait for an answer now."""
         return self._asking
 
     def join(self, seconds: float) -> None:
-        """Wait until everyone was there."""
         ends = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, ends - time.monotonic()))

@@ -27,13 +27,7 @@ Violations = Iterator[str]
 
 
 class CampaignTermsLoad:
-    """Changes the limit of the campaign, and which uses it counts, at a slow pace until it is stopped.
-
-    Attributes:
-        codes: Its codes.
-        changes: How often each choice of counting was acknowledged.
-        defects: Answers that must not be.
-    """
+    """Changes the limit of the campaign, and which uses it counts, at a slow pace until it is stopped."""
 
     def __init__(self, stack: Stack, seed: int) -> None:
         self._stack = stack
@@ -51,7 +45,6 @@ class CampaignTermsLoad:
 
     @property
     def campaign_id(self) -> str:
-        """The id of the campaign."""
         return str(self._campaign["id"])
 
     def stop(self) -> None:
@@ -60,7 +53,6 @@ class CampaignTermsLoad:
         self._thread.join(2 * WAIT_S_MAX)
 
     def count_uses(self) -> int:
-        """Return how many uses the API says that the campaign counts."""
         return int(self._ask("GET", f"/api/v1/campaigns/{self.campaign_id}")["counted"])
 
     def _run(self, choice: random.Random) -> None:
@@ -90,7 +82,6 @@ class CampaignCount(NamedTuple):
 
 
 def observe_count(load: CampaignTermsLoad, acks: Sequence[Acknowledgement]) -> CampaignCount:
-    """Ask for the count, and name the real person of each acknowledged reservation."""
     return CampaignCount(
         load.campaign_id, load.count_uses(), {ack.reservation_id: find_person(ack.email) for ack in acks}
     )

@@ -37,14 +37,11 @@ class Refusal(NamedTuple):
 
 
 class Balance(NamedTuple):
-    """Counted and reserved uses."""
-
     used: int = 0
     reserved: int = 0
 
     @property
     def occupied(self) -> int:
-        """Uses that are not free."""
         return self.used + self.reserved
 
 
@@ -56,16 +53,13 @@ class Series:
 
     @property
     def last(self) -> Balance:
-        """The balance at the end."""
         return self._balances[-1]
 
     @property
     def most(self) -> int:
-        """The most uses that were not free at a time."""
         return max(balance.occupied for balance in self._balances)
 
     def add(self, position: int, used: int, reserved: int) -> None:
-        """Change the balance."""
         self._positions.append(position)
         self._balances.append(Balance(self.last.used + used, self.last.reserved + reserved))
 
@@ -93,7 +87,6 @@ class Timeline:
 
     @property
     def returned(self) -> int:
-        """Uses that codes of the campaign refunded."""
         return self.events["UseRefunded"]
 
     def find_window(self, refusal: Refusal) -> tuple[int, int]:
@@ -112,13 +105,7 @@ def find_person(email: str) -> str:
 
 
 def read_timeline(database_url: str, campaign_id: str, reservations: Mapping[str, str]) -> Timeline:
-    """Read the events of a campaign's codes, in the order of the log.
-
-    Args:
-        database_url: The ledger.
-        campaign_id: The campaign.
-        reservations: The email address of each acknowledged reservation.
-    """
+    """Read the events of a campaign's codes, in the order of the log; emails by acknowledged reservation are given."""
     with psycopg.connect(database_url, connect_timeout=5) as conn:
         timeline = Timeline(dict(conn.execute(LIMITS, (campaign_id,)).fetchall()))
         rows = conn.execute(EVENTS, {"campaign": campaign_id}).fetchall()
@@ -157,7 +144,6 @@ def _follow_line(timeline: Timeline, waiting: set[str], position: int, kind: str
 
 
 def _find_change(kind: str, data: Mapping[str, object]) -> tuple[int, int] | None:
-    """Return what an event adds to the counted and to the reserved uses; None if nothing."""
     if kind == "UseReserved":
         return 0, 1
     if kind == "InviteSent" and data.get("delivery", 1) == 1:
@@ -176,15 +162,7 @@ def find_untrue_statements(
     reservations: Mapping[str, str],
     refusals: Sequence[Refusal],
 ) -> Iterator[str]:
-    """Yield each broken limit, and each refusal that was at no time true while its client waited.
-
-    Args:
-        timeline: What the log says.
-        limit: Uses of the campaign; one per person.
-        codes: The id of each code by its text.
-        reservations: The email address of each acknowledged reservation.
-        refusals: What clients were told.
-    """
+    """Yield each broken limit, and each refusal that was at no time true while its client waited."""
     if timeline.campaign.most > limit:
         yield f"the campaign had {timeline.campaign.most} uses"
     yield from (f"{key} had {each.most} uses" for key, each in timeline.people.items() if each.most > 1)
@@ -256,7 +234,6 @@ class Seen(NamedTuple):
     waiting: int = 0
 
     def was_used_up(self) -> bool:
-        """Whether every use counted."""
         return any(balance.used == self.limit for balance in self.balances)
 
     def was_kept(self, code: "Seen") -> bool:
@@ -269,11 +246,9 @@ class Seen(NamedTuple):
         return any(1 <= left <= self.waiting for left in lefts)
 
     def was_held(self) -> bool:
-        """Whether none was free, and some were only reserved."""
         return any(balance.reserved and balance.occupied == self.limit for balance in self.balances)
 
     def was_full(self) -> bool:
-        """Whether none was free."""
         return any(balance.occupied == self.limit for balance in self.balances)
 
 

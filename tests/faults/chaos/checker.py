@@ -16,7 +16,6 @@ RESERVED, COUNTED, REFUNDED = "reserved", "counted", "refunded"
 
 
 def violations(seen: Observations) -> list[str]:
-    """Every promise that was broken, in words; empty if all held."""
     rules = (_defects, _acknowledged, _one_answer_per_key, _settled, _balances, _turns, _doubts, _mails, _states)
     return [violation for rule in rules for violation in rule(seen)]
 

@@ -46,11 +46,7 @@ class Arrival(NamedTuple):
 
 
 class FaultyMailServer(MailServer):
-    """The server, with a thread that changes its mood.
-
-    Attributes:
-        moods: How often each mood met an email.
-    """
+    """The server, with a thread that changes its mood; `moods` counts the emails that each mood met."""
 
     def __init__(self, seed: int) -> None:
         self.moods: Counter[str] = Counter()
@@ -62,24 +58,19 @@ class FaultyMailServer(MailServer):
         self._changing = threading.Thread(target=self._change, args=(random.Random(seed),), daemon=True)
 
     def change_moods(self) -> None:
-        """From now on its mood changes."""
         self._changing.start()
 
     def take(self, message: ReceivedMessage) -> None:
-        """Accept an email, and note when."""
         self._arrivals.append(Arrival(time.time(), message))
         super().take(message)
 
     def arrivals(self) -> list[Arrival]:
-        """Return all accepted emails, oldest first."""
         return list(self._arrivals)
 
     def code_emails(self) -> list[Arrival]:
-        """Return those of hand-outs, oldest first."""
         return [arrival for arrival in self.arrivals() if b".code-" in arrival.received.content]
 
     def clear_up(self) -> None:
-        """From now on it accepts everything."""
         self._fair.set()
         self._changing.join(5)
         self.behave()

@@ -43,7 +43,6 @@ class HandOutHistory:
         return next((str(fact.data["hand_out_id"]) for fact in self.facts[code_id] if "hand_out_id" in fact.data), "")
 
     def line_of(self, code_id: str) -> str:
-        """Return the first code of the line of a code."""
         line_ids = (fact.data["line_id"] for fact in self.facts[code_id] if fact.data.get("line_id"))
         return str(next(line_ids, code_id))
 
@@ -68,7 +67,6 @@ class HandOutHistory:
 
 
 def find_broken_hand_outs(seen: HandOutObservations, facts: Sequence[LogFact]) -> list[str]:
-    """Return every guarantee of hand-outs that was broken, in words."""
     history = HandOutHistory(seen, facts)
     rules: Sequence[Callable[[HandOutHistory], Violations]] = (
         _find_defects,

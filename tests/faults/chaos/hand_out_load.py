@@ -38,11 +38,7 @@ REFUSALS = {"HAND_OUT_CONFLICT", "HAND_OUT_CODE_CONFLICT", "HAND_OUT_MAIL_CONFLI
 
 
 class HandOutLoad:
-    """Acts at a slow pace until it is stopped; each action is repeated until it has an answer.
-
-    Args:
-        recipients_max: How many different recipients the lists have; later additions repeat them.
-    """
+    """Acts at a slow pace until it is stopped; each action is repeated until it has an answer."""
 
     def __init__(self, stack: Stack, mail: FaultyMailServer, seed: int, recipients_max: int) -> None:
         self._stack, self._mail, self._headers = stack, mail, stack.admin

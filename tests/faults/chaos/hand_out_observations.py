@@ -84,12 +84,10 @@ class CodeEmail:
 
     @property
     def code_id(self) -> str:
-        """The id of the code."""
         return self._reference[0]
 
     @property
     def number(self) -> int:
-        """Its number among the emails with the code, from 1."""
         return int(self._reference[1])
 
     @property
@@ -100,7 +98,6 @@ class CodeEmail:
 
     @classmethod
     def read(cls, arrival: Arrival) -> Self:
-        """Read it from what the mail server accepted."""
         message = arrival.received.message
         files = [part.get_content() for part in message.iter_attachments()]
         rows = [row for file in files for row in csv.DictReader(file.splitlines())]
@@ -180,7 +177,6 @@ class HandOutObservations:
     recipients: Sequence[ListedRecipient] = ()
 
     def lines(self) -> Iterator[str]:
-        """What happened, for the report."""
         done = ", ".join(f"{name} {count}" for name, count in sorted(self.actions.items()))
         numbers = len(self.recipients), len(self.claims), len(self.emails)
         yield "{} recipients of hand-outs, {} claims, {} emails; ".format(*numbers) + done
@@ -208,7 +204,6 @@ class ClaimWatch:
         return False
 
     def read(self) -> list[RowClaim]:
-        """Return all claims, oldest first."""
         with psycopg.connect(self._url, connect_timeout=5) as conn:
             return [RowClaim(*row) for row in conn.execute(CLAIMS)]
 

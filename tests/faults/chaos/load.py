@@ -60,11 +60,9 @@ class RedeemLoad:
             thread.start()
 
     def in_flight(self) -> int:
-        """Requests that wait for their answer now."""
         return self._asking
 
     def stop(self) -> None:
-        """Let every client end what it began."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(WAIT_S_MAX + ANSWER_S_MAX)
@@ -81,7 +79,6 @@ class RedeemLoad:
             self._stopping.wait(max(0.0, self._pause_s - (time.monotonic() - started)))
 
     def _ask_until_answered(self, intent: str, body: dict[str, str]) -> bool:
-        """Whether it was acknowledged."""
         status, answer = retry(partial(self._ask, intent, body)) or (0, {})
         if status in {200, 202}:
             with self._lock:

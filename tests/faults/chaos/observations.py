@@ -9,14 +9,7 @@ from tests.support.servers.mail_server import MailServer
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """An answer that promised something to a client.
-
-    Attributes:
-        intent: What the client wanted: one code for one address, under one Idempotency-Key.
-        reservation_id: What it was promised.
-        at: Monotonic time of the answer, in seconds.
-        email: The address.
-    """
+    """A reservation that was promised for an intent: one code for one address, under one Idempotency-Key."""
 
     intent: str
     reservation_id: str
@@ -26,8 +19,6 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class LogFact:
-    """One event of the log, as it is stored."""
-
     code_id: str
     version: int
     kind: str
@@ -41,8 +32,6 @@ class LogFact:
 
 @dataclass(frozen=True, slots=True)
 class ReservationFacts:
-    """A reservation's row."""
-
     reservation_id: str
     code_id: str
     status: str
@@ -51,8 +40,6 @@ class ReservationFacts:
 
 @dataclass(frozen=True, slots=True)
 class BalanceFacts:
-    """A code's row."""
-
     code_id: str
     max_uses: int | None
     used: int

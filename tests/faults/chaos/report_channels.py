@@ -54,8 +54,6 @@ class PreparedReport(NamedTuple):
 
 
 class ReportChannel(Protocol):
-    """One way in."""
-
     name: str
 
     def deliver(self, reports: Sequence[PreparedReport]) -> bool:
@@ -63,12 +61,7 @@ class ReportChannel(Protocol):
 
 
 class CommandChannel:
-    """`ledger bounces take`, one process for each report; some are killed, and all repeated until they answer 0.
-
-    Args:
-        answers: Counts what came back.
-        fail: Notes an answer that must not be.
-    """
+    """`ledger bounces take`, one process for each report; some are killed, and all repeated until they answer 0."""
 
     name = "command"
 
@@ -79,7 +72,6 @@ class CommandChannel:
         self._took_s = COMMAND_S_MAX
 
     def deliver(self, reports: Sequence[PreparedReport]) -> bool:
-        """Pipe each to a process."""
         return all(self._pipe(write_message(report)) for report in reports)
 
     def _pipe(self, message: bytes) -> bool:
@@ -105,7 +97,6 @@ class CommandChannel:
         return ended is not None and ended[0] == DELIVERED
 
     def _run(self, message: bytes, lives_s: float) -> tuple[int, str]:
-        """Run one process; it is killed if it lives longer."""
         with subprocess.Popen(
             [*PROGRAM, "bounces", "take", "--json"],
             env=self._stack.env,
@@ -131,7 +122,6 @@ class HookChannel:
         self._answers, self._fail = answers, fail
 
     def deliver(self, reports: Sequence[PreparedReport]) -> bool:
-        """Post them in one request."""
         events = [event for report in reports for event in self._events(report)]
         posted = retry(lambda: self._post(self._provider.post(events, datetime.now(UTC))))
         if posted is None:
@@ -169,12 +159,10 @@ class HookChannel:
 
 
 def as_events(events: object) -> Sequence[object]:
-    """Return the events of a batch."""
     return events if isinstance(events, list) else [events]
 
 
 def write_message(report: PreparedReport) -> bytes:
-    """Return the message that a mail server or a recipient's provider sends."""
     match report.kind:
         case "complained":
             return COMPLAINT.format(kind="abuse", token=report.token).replace("\n", "\r\n").encode()

@@ -49,7 +49,6 @@ class ReportHistory:
 def find_broken_reports(
     seen: ReportObservations, hand_outs: HandOutObservations, facts: Sequence[LogFact]
 ) -> list[str]:
-    """Return every guarantee of reports that was broken, in words."""
     history = ReportHistory(seen, hand_outs, facts)
     rules: Sequence[Callable[[ReportHistory], Violations]] = (
         _find_defects,

@@ -71,14 +71,7 @@ PLANS = (
 
 
 class ReportLoad:
-    """Reports emails that the mail server accepted, until it is stopped; each email is reported of once.
-
-    Args:
-        recipients: How many recipients the lists of hand-outs have.
-
-    Attributes:
-        suppressed: Recipients of hand-outs who get no more emails after what is reported.
-    """
+    """Reports emails that the mail server accepted, until it is stopped; each email is reported of once."""
 
     def __init__(
         self, stack: Stack, mail: FaultyMailServer, provider: FakeSendGrid, seed: int, recipients: int
@@ -104,7 +97,6 @@ class ReportLoad:
             thread.start()
 
     def stop(self) -> None:
-        """Let each way in end what it began."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(2 * WAIT_S_MAX)
@@ -119,7 +111,6 @@ class ReportLoad:
             self._hand_in(plan, self._hook, choice)
 
     def finish(self) -> ReportObservations:
-        """Return what was seen until now."""
         self._read_arrivals()
         self.seen.emails = [email for email, _ in self._arrived]
         return self.seen
@@ -132,7 +123,6 @@ class ReportLoad:
                 self._hand_in(plan, channel, choice)
 
     def _hand_in(self, plan: Plan, channel: ReportChannel, choice: random.Random) -> None:
-        """Report an email that the mail server accepted, if there is one."""
         report = self._prepare(plan, choice)
         if report is not None and plan.lie:
             self._lie(channel, plan, report)
@@ -221,7 +211,6 @@ class ReportLoad:
 
 
 def report_settings(provider: FakeSendGrid) -> Mapping[str, str]:
-    """Return the settings of a ledger that takes reports in."""
     return {
         "LEDGER_BOUNCE_ADDRESS": "bounces@ledger.example",
         "LEDGER_BOUNCE_POLICY": "refund",

@@ -76,7 +76,6 @@ class ReportObservations:
     defects: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        """What happened, for the report of the run."""
         kinds = Counter(
             f"{'code' if each.email.is_of_code else 'invitation'} {each.kind}" for each in self.acknowledged
         )

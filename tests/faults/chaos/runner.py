@@ -76,8 +76,6 @@ class ChaosPlan:
 
 @dataclass(slots=True)
 class ChaosReport:
-    """What a run did and found."""
-
     plan: ChaosPlan
     struck: Counter[str] = field(default_factory=Counter)
     idle: Counter[str] = field(default_factory=Counter)
@@ -93,7 +91,6 @@ class ChaosReport:
     broken: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        """For people."""
         counts = Counter(fact.kind for fact in self.seen.facts)
         duplicates = sum(copies - 1 for copies in Counter(self.seen.message_ids).values())
         cases = sum(row.has_case for row in self.seen.rows)
@@ -121,13 +118,6 @@ class ChaosReport:
 
 
 def run(plan: ChaosPlan, folder: Path, say: Callable[[str], None] = lambda _line: None) -> ChaosReport:
-    """One run.
-
-    Args:
-        plan: Seed and size.
-        folder: Where the stack keeps its data; it must not exist yet.
-        say: Told of each fault.
-    """
     report, provider = ChaosReport(plan), FakeSendGrid()
     settings = {**report_settings(provider), "LEDGER_UNACCEPTED_DAYS": str(RETENTION_DAYS)}
     with (
@@ -203,7 +193,6 @@ def _come_to_rest(stack: Stack) -> float:
 
 
 def main() -> int:
-    """Run by the command line; 1 if a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.chaos", description="Faults on real processes.")
     parser.add_argument("--seed", type=int, default=None, help="random if it is not given; printed in any case")
     parser.add_argument("--faults", type=int, default=100)

@@ -13,15 +13,7 @@ from tests.support.servers.embedded_stack import Stack
 def open_short_lived_stack(
     folder: Path, smtp_url: str, *, lease_s: int, ttl_s: int, settings: Mapping[str, str] = MappingProxyType({})
 ) -> Iterator[Stack]:
-    """Run a stack until it is ready, and stop it in the end.
-
-    Args:
-        folder: Where the stack keeps its data; it must not exist yet.
-        smtp_url: Its mail server.
-        lease_s: How long a worker may hold a reservation, in seconds.
-        ttl_s: How long reservations may stay unsettled, in seconds.
-        settings: Further settings.
-    """
+    """Run a stack in a new folder until it is ready, and stop it in the end; `ttl_s` bounds unsettled reservations."""
     env = {
         "LEDGER_SMTP_URL": smtp_url,
         "LEDGER_MAIL_FROM": "ledger@example.com",

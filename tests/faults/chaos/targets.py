@@ -39,13 +39,7 @@ STOPPED_BEYOND_LEASE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """One kind of fault.
-
-    Attributes:
-        victim: Which part.
-        kind: Name for the report.
-        numbers: Signals, or empty for what is no signal.
-    """
+    """A part, what is done to it, and the signal that does it, if it is one."""
 
     victim: str
     kind: str
@@ -78,8 +72,6 @@ FAULTS = (
 
 
 class ClientLoad(Protocol):
-    """What clients do at the time of a fault."""
-
     def in_flight(self) -> int:
         """How many of them wait for an answer."""
 
@@ -103,11 +95,7 @@ class FaultTargets:
         self.clock_ahead: list[tuple[float, float]] = []
 
     def strike(self, fault: FaultKind, choice: random.Random, wait_s: float) -> bool:
-        """Hurt a victim as soon as it has work in flight; stopped ones continue after a while.
-
-        Returns:
-            False if there was none with work in flight within the time: then nothing was done.
-        """
+        """Hurt a victim once it has work in flight, stopped ones for a while; False if none had any in time."""
 
         def strike_now() -> bool:
             with suppress(psutil.Error, psycopg.Error, RedisError, IndexError):
@@ -120,7 +108,6 @@ class FaultTargets:
         return retry(strike_now, stop=self._stop, every_s=0.02, s_max=wait_s)
 
     def resume_all(self) -> None:
-        """Nothing stays stopped, and the clock is right."""
         self._clock.set_ahead(timedelta())
         for process in self._family():
             with suppress(psutil.Error):
@@ -167,7 +154,6 @@ class FaultTargets:
             self.clock_ahead.append((began, time.time()))
 
     def _busy(self, victim: str, choice: random.Random) -> list[psutil.Process]:
-        """The processes to hurt, if they have work in flight now."""
         match victim:
             case "api":
                 return self._part("api.main:create_app") if self._load.in_flight() else []
@@ -198,11 +184,9 @@ class FaultTargets:
         return [choice.choice([child for child in children if str(child.pid) in leasing])]
 
     def _postmaster(self) -> list[psutil.Process]:
-        """The process that began all others of the stack's PostgreSQL server."""
         return [process for process in self._family() if process.cmdline()[1:2] == ["-D"]]
 
     def _part(self, word: str) -> list[psutil.Process]:
-        """The stack's own child whose name or command line has this word."""
         return [
             process
             for process in psutil.Process(self._stack.process.pid).children()

@@ -32,8 +32,6 @@ class FeedEntry(NamedTuple):
 
 
 class ApiReader:
-    """Reads a backend's API with a key."""
-
     def __init__(self, base: str, key: str) -> None:
         self._base, self._headers = base, {"Authorization": f"Bearer {key}"}
 
@@ -43,7 +41,6 @@ class ApiReader:
         return (0, {}) if isinstance(answer, str) else (status, answer)
 
     def get(self, path: str) -> dict[str, Any]:
-        """One GET that must be answered."""
         status, answer = self.call("GET", path)
         assert status == 200, f"{path}: {status} {answer}"
         return dict(answer)
@@ -55,7 +52,6 @@ class ApiReader:
         return str(issued[0]["code"]), str(issued[0]["id"])
 
     def feed(self, after: int = 0) -> Iterator[dict[str, Any]]:
-        """Yield the events after a position."""
         while True:
             page = self.get(f"/api/v1/events?after={after}&limit={FEED_PAGE}")
             yield from page["events"]
@@ -64,7 +60,6 @@ class ApiReader:
                 return
 
     def list_all(self, path: str, name: str) -> Iterator[dict[str, Any]]:
-        """Yield the entries of a paginated list."""
         cursor = ""
         while True:
             page = self.get(f"{path}?limit={PAGE}{cursor}")
@@ -74,7 +69,6 @@ class ApiReader:
             cursor = f"&cursor={quote(page['next'])}"
 
     def is_answering(self) -> bool:
-        """Return whether the database answers."""
         return self.call("GET", "/api/v1/reservations?limit=1")[0] == 200
 
     def is_settled(self) -> bool:
@@ -84,7 +78,6 @@ class ApiReader:
         return False
 
     def reservations(self) -> list[ReservationFacts]:
-        """Return every reservation."""
         with_case = {str(case["reservation_id"]) for case in self.list_all("/api/v1/cases", "cases")}
         return [
             ReservationFacts(
@@ -98,12 +91,10 @@ class ApiReader:
 
 
 def entry_of(event: dict[str, Any]) -> FeedEntry:
-    """Return what identifies an event of the feed."""
     return FeedEntry(event["position"], event["code_id"], event["version"], event["type"])
 
 
 def fact_of(event: dict[str, Any]) -> LogFact:
-    """Return an event of the feed as the checker knows it."""
     data = {**event["data"], "actor": event["actor"], "reservation_id": event["reservation_id"] or ""}
     return LogFact(event["code_id"], event["version"], event["type"], data)
 

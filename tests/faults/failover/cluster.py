@@ -116,7 +116,6 @@ class PatroniCluster:
         return sum(node.machine.read_log("patroni").count("pg_rewind exit code=0") for node in self.nodes)
 
     def words(self) -> str:
-        """Return the last lines of all logs of the nodes."""
         return "\n".join(
             f"{node.machine.name} {name}: {node.machine.read_log(name)[-1500:]}"
             for node in self.nodes

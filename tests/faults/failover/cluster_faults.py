@@ -17,12 +17,7 @@ BETWEEN_LINKS_S: Final = (0.5, 3.0)
 
 @dataclass(frozen=True, slots=True)
 class FaultScene:
-    """What a fault may touch.
-
-    Attributes:
-        primary: The node that leads as the fault begins.
-        choice: Randomness of the run's seed.
-    """
+    """What a fault may touch; `primary` is the node that leads as the fault begins."""
 
     cluster: PatroniCluster
     front: FrontServers
@@ -153,7 +148,6 @@ def start_missing(scene: FaultScene) -> None:
 
 
 def heal(scene: FaultScene) -> None:
-    """Undo every fault, whatever it was."""
     for node in scene.cluster.nodes:
         node.machine.reconnect()
         node.free_disk()

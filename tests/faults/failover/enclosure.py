@@ -36,23 +36,17 @@ def find_missing_packages() -> list[str]:
 
 
 def find_program(name: str) -> str:
-    """Return the path of a program that a run needs."""
     path = shutil.which(name)
     assert path is not None, name
     return path
 
 
 def is_enclosed() -> bool:
-    """Return whether this process is inside already."""
     return INSIDE in os.environ
 
 
 def enclose(arguments: Sequence[str]) -> None:
-    """Replace this process by the same program inside namespaces. Must be called by root.
-
-    Raises:
-        OSError: `unshare` cannot be run.
-    """
+    """Replace this process by the same program inside namespaces. Must be called by root."""
     namespaces = ("--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
     program = (sys.executable, "-m", "tests.faults.failover", *arguments)
     command = [find_program("unshare"), *namespaces, "--", *program]

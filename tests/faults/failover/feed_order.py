@@ -7,12 +7,7 @@ from tests.faults.failover.api_observations import FeedEntry
 
 
 def order_violations(final: Sequence[FeedEntry], readings: dict[str, Sequence[FeedEntry]]) -> Iterator[str]:
-    """Yield what is wrong, in words.
-
-    Args:
-        final: The whole feed, read from the primary at the end.
-        readings: Feeds that were read during the run, each from its last position on, by the reader's name.
-    """
+    """Yield what is wrong with the whole feed, and with what each reader got who continued from its last position."""
     for before, after in pairwise(final):
         if before.position >= after.position:
             yield f"position {after.position} follows {before.position}"

@@ -23,8 +23,6 @@ PROXY: Final = Path(__file__).parents[3] / "deploy/ha/haproxy.cfg"
 
 
 class FrontServers:
-    """HAProxy, two Valkeys and three Sentinels, on the run's own machine."""
-
     def __init__(self, folder: Path, logs: Path, addresses: Sequence[str]) -> None:
         self._folder, self._logs = folder, logs
         folder.mkdir()
@@ -42,14 +40,12 @@ class FrontServers:
         assert retry(self.is_whole), "the second Valkey does not follow the first"
 
     def start_valkey(self, port: int, follows: int | None) -> None:
-        """Start a Valkey, which may follow another."""
         (data := self._folder / f"valkey-{port}").mkdir(exist_ok=True)
         options = ["--bind", HOST, "--port", str(port), "--dir", str(data), "--save", "", "--maxmemory-policy"]
         options += ["noeviction", *(("--replicaof", HOST, str(follows)) if follows else ())]
         self._spawn(f"valkey-{port}", str(binaries.find_valkey_server()), *options)
 
     def kill_broker(self) -> None:
-        """Kill the Valkey that takes writes."""
         port = next(port for port in VALKEY_PORTS if self._role_of(port) == "master")
         process = self._processes.pop(f"valkey-{port}")
         process.send_signal(signal.SIGKILL)
@@ -62,7 +58,6 @@ class FrontServers:
                 self.start_valkey(port, follows=other)
 
     def is_whole(self) -> bool:
-        """Return whether one Valkey takes writes and the other follows it."""
         return sorted(self._role_of(port) for port in VALKEY_PORTS) == ["master", "slave"]
 
     def _start_sentinel(self, port: int) -> None:

@@ -56,7 +56,6 @@ def _serve_both_interfaces(cluster: PatroniCluster, name: str) -> None:
 
 
 def _start_times(cluster: PatroniCluster) -> list[str]:
-    """Return when PostgreSQL was started on each node."""
     return [node.ask("/patroni")[1]["postmaster_start_time"] for node in cluster.nodes]
 
 

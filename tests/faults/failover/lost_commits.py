@@ -20,19 +20,12 @@ ACCEPTED: Final = {200, 202}
 
 
 class LostRound(NamedTuple):
-    """What a failover lost, and what was answered wrongly after it."""
-
     lost: int
     broken: list[str]
 
 
 def lose_commits(cluster: PatroniCluster, readers: Sequence[ApiReader]) -> LostRound:
-    """Reserve uses that no standby receives, fail over, and ask each process for them; the cluster is not healed.
-
-    Args:
-        cluster: Its leader waits for no standby.
-        readers: Of two backends. The first one reserves, and the second one sees that the codes are held.
-    """
+    """Reserve uses that no standby receives, fail over, and ask two backends for them; the cluster is not healed."""
     primary = cluster.leader()
     assert primary is not None, cluster.words()
     standbys = [node for node in cluster.nodes if node is not primary]

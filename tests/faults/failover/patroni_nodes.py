@@ -128,7 +128,6 @@ class PatroniNode:
         self.machine.spawn("etcd", *command, env={**build_server_environment(), **rules})
 
     def start_patroni(self) -> None:
-        """Start Patroni, which starts PostgreSQL."""
         environment = {**build_server_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
         command = (*self._as_account, "/usr/bin/patroni", str(self._configuration))
         self.machine.spawn("patroni", *command, env=environment)
@@ -141,12 +140,10 @@ class PatroniNode:
             self.start_patroni()
 
     def stop(self, name: str) -> None:
-        """Ask the processes of this name to end, and wait until they did."""
         self.machine.signal(signal.SIGTERM, name)
         assert retry(lambda: not self.machine.processes(name)), self.machine.read_log(name)[-1500:]
 
     def kill(self, *names: str) -> None:
-        """Kill its processes at once, all or those with these names."""
         self.machine.signal(signal.SIGKILL, *names)
 
     def ask(self, path: str) -> tuple[int, Any]:
@@ -154,7 +151,6 @@ class PatroniNode:
         return self._request("GET", path, None, ASK_S_MAX)
 
     def command(self, path: str, body: object, s_max: float) -> tuple[int, Any]:
-        """One POST to Patroni."""
         return self._request("POST", path, body, s_max)
 
     def change_settings(self, changes: Mapping[str, object]) -> bool:
@@ -162,7 +158,6 @@ class PatroniNode:
         return self._request("PATCH", "/config", changes, HAND_OVER_S_MAX)[0] == 200
 
     def is_etcd_leader(self) -> bool:
-        """Return whether its member leads etcd."""
         member, leader = self.etcd_view()
         return leader != NO_LEADER and member == leader
 
@@ -188,7 +183,6 @@ class PatroniNode:
                 return
 
     def free_disk(self) -> None:
-        """Delete what filled it."""
         self._ballast.unlink(missing_ok=True)
 
     @property

@@ -47,22 +47,18 @@ class FailoverRound:
 
     @property
     def gap_s(self) -> float:
-        """Length of the gap in seconds."""
         begin, end = self.gap()
         return end - begin
 
     def readiness_in_gap(self) -> list[int]:
-        """Return what `/readyz` answered in the gap."""
         begin, end = self.gap()
         return [answer.status for answer in self.readiness if begin <= answer.at <= end]
 
     def doctor_in_gap(self) -> list[DoctorAnswer]:
-        """Return what doctor answered when it was asked in the gap."""
         begin, end = self.gap()
         return [answer for answer in self.doctor if begin <= answer.at <= end]
 
     def line(self) -> str:
-        """Describe the round for the log of a run."""
         statuses = self.readiness_in_gap()
         doctor = (
             "; ".join(f"exit {answer.exit_code} ({answer.errors})" for answer in self.doctor_in_gap()) or "not asked"
@@ -74,7 +70,6 @@ class FailoverRound:
 
 
 def table(rounds: Sequence[FailoverRound]) -> Iterator[str]:
-    """Yield the lines of the table in Markdown: one row per fault."""
     yield f"| {' | '.join(COLUMNS)} |"
     yield "|---" * len(COLUMNS) + "|"
     by_fault: dict[str, list[FailoverRound]] = defaultdict(list)

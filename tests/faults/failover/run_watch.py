@@ -42,8 +42,6 @@ class Readiness(NamedTuple):
 
 
 class DoctorAnswer(NamedTuple):
-    """One run of `ledger doctor` in a gap."""
-
     at: float
     exit_code: int
     errors: str
@@ -51,11 +49,7 @@ class DoctorAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WatchedRun:
-    """Where a run is watched.
-
-    Attributes:
-        last_ack: Returns the monotonic time of the oldest of the loads' newest acknowledgements.
-    """
+    """Where a run is watched; `last_ack` is the time of the oldest of the loads' newest acknowledgements."""
 
     cluster: PatroniCluster
     hosts: LedgerHosts
@@ -98,7 +92,6 @@ class RunWatch:
             thread.start()
 
     def stop(self) -> None:
-        """Let every thread end what it began."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(WAIT_S_MAX)
@@ -153,7 +146,6 @@ class RunWatch:
 
 
 def _errors(document: str) -> str:
-    """Return the names of the checks that found an error."""
     with suppress(ValueError, KeyError, TypeError):
         checks = json.loads(document)["checks"]
         return ", ".join(str(check["name"]) for check in checks if check["status"] == "wrong")

@@ -89,15 +89,12 @@ class FailoverPlan:
 
 @dataclass(slots=True)
 class FailoverReport:
-    """What a run measured and found."""
-
     plan: FailoverPlan
     rounds: list[FailoverRound] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
 
     def lines(self) -> Iterator[str]:
-        """For people."""
         yield f"seed {self.plan.seed}, route {self.plan.route}, Patroni ttl 20 s"
         yield from table(self.rounds)
         yield ", ".join(f"{count} {name}" for name, count in self.counts.items())
@@ -121,7 +118,6 @@ class FailoverRun:
         self._code_ids: list[str] = []
 
     def run(self) -> FailoverReport:
-        """Start, strike, let it come to rest, and check."""
         self._cluster.start()
         self._say("cluster runs")
         self._front.start()
@@ -141,7 +137,6 @@ class FailoverRun:
         return self._report
 
     def _lose_commits(self, readers: Sequence[ApiReader]) -> None:
-        """Fail over again and again, with commits that are lost."""
         self._cluster.stop_confirming()
         for number in range(self._plan.rounds):
             primary = self._cluster.leader()
@@ -268,12 +263,10 @@ class FailoverRun:
 
 
 def _owner_at(places: str) -> str:
-    """Return the libpq URI of the database at one or several places."""
     return f"postgresql://{OWNER}:{PASSWORD}@{places}/{DATABASE}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run by the command line; 1 if a guarantee was broken, 2 if a run cannot begin."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.failover", description="Failover on real processes.")
     parser.add_argument("--seed", type=int, default=None, help="random if it is not given; printed in any case")
     parser.add_argument("--rounds", type=int, default=len(CLUSTER_FAULTS))

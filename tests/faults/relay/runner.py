@@ -46,14 +46,7 @@ PACE_S: Final = 0.002
 
 @dataclass
 class Report:
-    """What was seen.
-
-    Attributes:
-        positions: Of the log.
-        records: Of the topic.
-        missing: Positions of the log that a consumer did not get.
-        broken: What else a consumer got wrong.
-    """
+    """What was seen: `missing` are positions of the log that a consumer did not get, `broken` is all else."""
 
     kills: Counter[str] = field(default_factory=Counter)
     positions: int = 0
@@ -63,7 +56,6 @@ class Report:
     seconds: float = 0.0
 
     def lines(self) -> list[str]:
-        """As it is printed."""
         kills = ", ".join(f"{count} {victim}" for victim, count in sorted(self.kills.items()))
         return [
             f"kills: {self.kills.total()} ({kills}) in {self.seconds:.0f} s",
@@ -82,12 +74,10 @@ class RelayProcess:
         self.start()
 
     def start(self) -> None:
-        """Start it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self._command, env=self._env, stdout=log, stderr=log)
 
     def kill(self) -> None:
-        """End it without warning."""
         self.process.kill()
         self.process.wait(WAIT_S_MAX)
 
@@ -99,8 +89,6 @@ class RelayProcess:
 
 @dataclass
 class Rig:
-    """All that runs."""
-
     bench: LedgerBench
     database: RestartableServer
     broker: KafkaBroker
@@ -138,13 +126,11 @@ class Rig:
             self.database.restart(signal.SIGQUIT)
 
     def wait_for_progress(self) -> None:
-        """Wait until a batch was acknowledged."""
         wait_for(lambda: self.position() >= 0, self.explain)
         before = self.position()
         wait_for(lambda: self.position() > before, self.explain)
 
     def explain(self) -> str:
-        """The ends of the logs."""
         return "\n".join(relay.log.read_text(errors="replace")[-1500:] for relay in self.relays)
 
     def _holder(self) -> RelayProcess:
@@ -154,7 +140,6 @@ class Rig:
 
 
 def run(kills: int, seed: int, folder: Path) -> Report:
-    """Kill so often under load, then compare the topic with the log."""
     chance, report, begun = random.Random(seed), Report(), time.monotonic()
     with _rig(folder) as rig:
         thread = threading.Thread(target=rig.load)
@@ -218,7 +203,6 @@ def _rig(folder: Path) -> Iterator[Rig]:
 
 
 def main() -> int:
-    """Run what the command line asks for, and print the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10_000))
     parser.add_argument("--kills", type=int, default=50)

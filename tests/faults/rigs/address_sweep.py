@@ -57,11 +57,7 @@ class Swept(NamedTuple):
 def let_days_pass(stack: Stack, clock: SteppedClock, codes: dict[str, str], open_code: str) -> Swept:
     """Wait until the sweep has erased what nothing needs, and redeem some codes after their own ends.
 
-    Args:
-        stack: It is at rest, and erases after `RETENTION_DAYS`.
-        clock: Of its database.
-        codes: Texts of codes that emails had, by id.
-        open_code: A code with uses left. People redeem it, because processes ask for the time when they write.
+    In the meantime people redeem an open code, because processes ask for the time when they write.
     """
     url = str(stack.info["database_url"])
     before, needed = _read(url, ALL), _read(url, NEEDED)

@@ -46,7 +46,6 @@ class RunningBroker:
 
 @contextmanager
 def running_redis(folder: Path) -> Iterator[RunningBroker]:
-    """One Valkey."""
     with restartable_valkey(folder) as server:
         yield RunningBroker(server.url, lambda: server)
 

@@ -50,29 +50,22 @@ class DatabaseProxy:
         self.reset_all()
 
     def swallow_commit(self, *, unplug: bool = False) -> None:
-        """Lose the answer to the commit of the next redeem, and its connection with it.
-
-        Args:
-            unplug: With it all connections are lost, and none is taken until `plug_in`.
-        """
+        """Lose the answer to the commit of the next redeem, and its connection; or all, until `plug_in`."""
         with self._lock:
             self._to_swallow += 1
             self._unplug_after = unplug
 
     def reset_all(self) -> None:
-        """Reset every open connection."""
         with self._lock:
             pairs = list(self._pairs)
         for pair in pairs:
             pair.reset()
 
     def plug_in(self) -> None:
-        """Take connections again."""
         self._is_unplugged = False
 
     @contextmanager
     def unplugged(self) -> Iterator[None]:
-        """The database is unavailable."""
         self._is_unplugged = True
         self.reset_all()
         try:
@@ -93,7 +86,6 @@ class DatabaseProxy:
             return True
 
     def is_armed(self) -> bool:
-        """Whether an answer is to be lost."""
         return self._to_swallow > 0
 
     def _start(self, target: object, *args: object) -> None:
@@ -129,8 +121,6 @@ class DatabaseProxy:
 
 
 class _ProxiedConnection:
-    """One client's connection and ours to the server."""
-
     def __init__(self, proxy: DatabaseProxy, client: socket.socket, server: socket.socket) -> None:
         self._proxy = proxy
         self._client = client
@@ -140,7 +130,6 @@ class _ProxiedConnection:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def carry_questions(self) -> None:
-        """From client to server, until either ends."""
         with suppress(OSError):
             while data := self._client.recv(CHUNK):
                 if self._proxy.is_armed() and REDEEM in data:
@@ -159,7 +148,6 @@ class _ProxiedConnection:
         self._end()
 
     def reset(self) -> None:
-        """End both ways at once."""
         with suppress(OSError):
             self._client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         self._end()

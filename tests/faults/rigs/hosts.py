@@ -82,15 +82,12 @@ class LedgerHosts:
             self._processes.pop(name).wait()
 
     def base(self, name: str) -> str:
-        """Where a backend listens."""
         return f"http://{HOST}:{self._ports[name]}"
 
     def get(self, path: str) -> tuple[int, Any]:
-        """One GET from the first backend."""
         return self._get(next(name for name in self._ports if name.startswith("backend")), path)
 
     def issue(self, max_uses: int) -> str:
-        """A new code that anybody may use."""
         return str(json.loads(self.cli("issue", "--max-uses", str(max_uses), "--open", "--json"))[0]["code"])
 
     def cli(self, *arguments: str) -> str:
@@ -107,7 +104,6 @@ class LedgerHosts:
         return done.stdout
 
     def words(self) -> str:
-        """The last words of all logs."""
         return "\n".join(f"{log.name}: {log.read_text(errors='replace')[-600:]}" for log in self._folder.glob("*.log"))
 
     def __enter__(self) -> Self:

@@ -18,11 +18,7 @@ from tests.support.waiting import WAIT_S_MAX
 
 
 class RestartableServer:
-    """One server process, in the hands of a test.
-
-    Attributes:
-        url: Where it is, whether it runs or not.
-    """
+    """One server process, in the hands of a test; its `url` is the same whether it runs or not."""
 
     def __init__(self, url: str, program: Program, is_ready: Callable[[], bool], log: Path) -> None:
         self.url = url
@@ -32,13 +28,11 @@ class RestartableServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
         with self._log.open("ab") as log:
             self._process = self._program.spawn(log)
         assert wait_until(self._is_ready, WAIT_S_MAX), self._log.read_text(errors="replace")[-1000:]
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """End it by a signal and wait until it has ended."""
         process = self._process
         if process is None:
             return
@@ -48,13 +42,11 @@ class RestartableServer:
         kill_group(process.pid)
 
     def restart(self, number: signal.Signals) -> None:
-        """End it by a signal, then start it again."""
         self.end(number)
         self.start()
 
     @contextmanager
     def ended(self) -> Iterator[None]:
-        """It is killed, and started again afterwards."""
         self.end()
         yield
         self.start()

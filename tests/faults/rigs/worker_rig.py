@@ -61,11 +61,9 @@ class WorkerRig:
         self.ahead[crash_point] = times
 
     def left(self, crash_point: str) -> int:
-        """How often it still is to die there."""
         return int((self.planted / crash_point).read_text() or "0")
 
     def reserve(self, count: int, name: str) -> list[UUID]:
-        """Reservations on a new code."""
         code = self.bench.issue(None, bound=False)
         results = [self.bench.redeem(code, f"{name}{number}@example.com") for number in range(count)]
         return [done(result).require_reservation().reservation_id for result in results]
@@ -107,7 +105,6 @@ class WorkerRig:
         return len(restored_tags)
 
     def queued(self) -> int:
-        """Messages that no worker has taken yet."""
         app: Any = Celery("test", broker=self.broker_url)
         with app.connection_for_write() as connection:
             return int(connection.default_channel.client.llen("ledger"))
@@ -117,7 +114,6 @@ class WorkerRig:
         return self.watching.execute(query.encode(), params).fetchall()
 
     def events(self, *ids: UUID) -> Counter[str]:
-        """The events of reservations by name."""
         expected_ids = {str(reservation_id) for reservation_id in ids}
         rows = self.rows("SELECT topic, state FROM ledger_events")
         return Counter(
@@ -125,7 +121,6 @@ class WorkerRig:
         )
 
     def mails(self, *ids: UUID) -> Counter[str]:
-        """Message-IDs of the emails of reservations that the mail server took."""
         begins = tuple(f"<{reservation_id}." for reservation_id in ids)
         return Counter(message_id for message_id in self.mail.message_ids() if message_id.startswith(begins))
 
@@ -139,7 +134,6 @@ class WorkerRig:
         return wait_for(tick_and_read, lambda: self.supervisor.last_log_line("worker"))
 
     def wait_for(self, kind: str, ids: Sequence[UUID]) -> None:
-        """Wait until each reservation has an event of this kind."""
         self.wait(lambda: self.events(*ids)[kind] >= len(ids))
 
     def wait_for_death(self, crash_point: str, deaths: int = 1) -> None:
@@ -157,7 +151,6 @@ class WorkerRig:
         return parent
 
     def read_log(self) -> str:
-        """Return what the worker has logged."""
         return (self.planted.parent / "logs" / "worker.log").read_text(errors="replace")
 
     def processes(self, name: str = "worker") -> list[psutil.Process]:
@@ -174,7 +167,6 @@ class WorkerRig:
         return [*parents, *(process for process in matching if process not in parents)]
 
     def stopped_processes(self) -> list[psutil.Process]:
-        """The processes of the worker that have stopped where that was planted."""
         return [process for process in self.processes() if process.status() == psutil.STATUS_STOPPED]
 
 
@@ -204,7 +196,6 @@ def worker_rig(folder: Path, database_url: str, broker_url: str, beats: int = 1)
 
 
 def _environment(database_url: str, broker_url: str, smtp_url: str, planted: Path) -> dict[str, str]:
-    """Short leases, quick retries."""
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")},
         "DATABASE_URL": database_url,

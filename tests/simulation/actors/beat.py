@@ -15,7 +15,6 @@ class Beat(Component):
     kind = "beat"
 
     def boot(self) -> None:
-        """Begin."""
         random = self.scheduler.random
         self.scheduler.spawn(
             self.process,

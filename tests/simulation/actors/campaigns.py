@@ -62,11 +62,9 @@ class SimulatedCampaign:
         )
 
     def choose_for_code(self) -> UUID | None:
-        """The campaign, or none, of a new code."""
         return self.campaign_id if self._scheduler.random.random() < MEMBERS else None
 
     def begin(self, process: SimulatedProcess, until_s: float) -> None:
-        """Let staff act at some times."""
         random = self._scheduler.random
         self._private = Random(self.campaign_id.int + 1)
         for _ in range(random.choice([0, 1, 2])):
@@ -82,7 +80,6 @@ class SimulatedCampaign:
             self._scheduler.spawn(process, partial(self._limit_later, later), later.uniform(0, until_s))
 
     def execute(self, command: CampaignCommand) -> None:
-        """Run a command, unless there is no database."""
         try:
             self._site.ledger.execute_one(command)
         except StorageUnavailableError:

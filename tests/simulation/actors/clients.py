@@ -41,12 +41,7 @@ class PromisedReservation:
 
 @dataclass
 class SimulatedClients:
-    """Everybody outside.
-
-    Attributes:
-        codes: Texts of the codes, as their digests.
-        is_open: False once the doors are closed: no client begins anything new.
-    """
+    """Everybody outside. While `is_open` is false, no client begins anything new; `codes` are digests of texts."""
 
     infrastructure: SharedInfrastructure
     apis: list[ApiComponent]
@@ -57,7 +52,6 @@ class SimulatedClients:
     is_open: bool = True
 
     def __post_init__(self) -> None:
-        """They begin."""
         self.haste = self.infrastructure.scheduler.random.choice([0.0, 0.8])
         self.process = SimulatedProcess("outside")
         self.servers = ReportingServers(self.infrastructure, self.process, self._call)
@@ -65,7 +59,6 @@ class SimulatedClients:
         self.infrastructure.mail.on_removed = self._removal_is_reported
 
     def begin(self, persons: int, until_s: float) -> None:
-        """Let so many persons and some staff come, until then."""
         scheduler, random = self.infrastructure.scheduler, self.infrastructure.scheduler.random
         for _ in range(persons):
             scheduler.spawn(self.process, self._person, random.uniform(0, until_s) * random.random())
@@ -105,7 +98,6 @@ class SimulatedClients:
             scheduler.note("is refused", result.code)
 
     def rebind(self, code: int, person: int) -> None:
-        """Ask to move an access to another group."""
         scheduler = self.infrastructure.scheduler
         command = RequestRebind(
             context=self._context("person"),

@@ -67,15 +67,10 @@ class SharedInfrastructure:
         self.supervisor = SimulatedProcess("supervisor")
 
     def now(self) -> datetime:
-        """Database time."""
         return self.start + timedelta(seconds=self.scheduler.now + self.clock_offset_s)
 
     def ask(self) -> None:
-        """One question to the database outside of `execute`.
-
-        Raises:
-            StorageUnavailableError: It is unavailable.
-        """
+        """One question to the database outside of `execute`."""
         self.scheduler.pass_time(0.001)
         if self.scheduler.now < self.database_away_until:
             raise StorageUnavailableError("away")
@@ -125,7 +120,6 @@ class Component:
         self.scheduler.crash(self.process)
 
     def start(self) -> None:
-        """Start again, unless it runs or must not."""
         if not self.process.is_alive and self.may_start:
             self.scheduler.note("starts", self.process.name)
             self.process.is_alive = True
@@ -145,11 +139,7 @@ class ComponentCommit:
         self._is_busy = False
 
     def run(self, commands: Sequence[Command]) -> list[Result]:
-        """Commit commands and wait for their results.
-
-        Raises:
-            StorageUnavailableError: Nothing is known of them.
-        """
+        """Commit commands and wait for their results; StorageUnavailableError if nothing is known of them."""
         scheduler = self._node.scheduler
         answers = [_PendingResult(scheduler.current) for _ in commands]
         self._waiting += zip(commands, answers, strict=True)
@@ -187,12 +177,10 @@ class _PendingResult:
         self.is_there = False
 
     def give(self, scheduler: Scheduler, result: Result | StorageUnavailableError) -> None:
-        """Wake who waits for it."""
         self._result, self.is_there = result, True
         scheduler.wake(self._task)
 
     def result(self) -> Result:
-        """The result, or the fault."""
         if isinstance(self._result, StorageUnavailableError):
             raise self._result
         if self._result is None:
@@ -206,13 +194,11 @@ class ApiComponent(Component):
     kind = "the api"
 
     def boot(self) -> None:
-        """Begin."""
         self._queue = DispatchQueue(self.publish, lambda _: None)
         self._is_idle = False
         self._dispatcher = self.scheduler.spawn(self.process, self._dispatch)
 
     def publish(self, ids: Sequence[UUID]) -> None:
-        """One message."""
         publish_ids(self.infrastructure.broker, ids)
 
     def call(self, command: Command, patience_s: float = 10.0) -> Result | None:
@@ -221,11 +207,7 @@ class ApiComponent(Component):
         return results[0] if results else None
 
     def call_batch(self, commands: Sequence[Command], patience_s: float = 10.0, *, chunk: int) -> list[Result]:
-        """A request with many commands, which are committed chunk by chunk.
-
-        Returns:
-            The results of the first chunks, up to the one whose outcome is unknown; none without a response.
-        """
+        """A request with many commands, committed chunk by chunk; the results up to the first chunk that is unknown."""
         scheduler = self.scheduler
         if not self.process.is_alive:
             scheduler.pass_time(0.05)
@@ -286,7 +268,6 @@ class WorkerComponent(Component):
     line: SimulatedConnections | None = None
 
     def boot(self) -> None:
-        """Begin."""
         infrastructure, scheduler = self.infrastructure, self.scheduler
         self._steps = DeliverySteps(
             execute=self._execute,

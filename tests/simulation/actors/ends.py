@@ -28,13 +28,7 @@ SWEEP_S: Final = 10.0
 
 
 class SimulatedEnds:
-    """Who sets and moves ends, and what reports them.
-
-    Args:
-        infrastructure: The world.
-        campaign_id: The campaign.
-        code_ids: The codes.
-    """
+    """Who sets and moves ends, and what reports them."""
 
     def __init__(self, infrastructure: SharedInfrastructure, campaign_id: UUID, code_ids: Sequence[UUID]) -> None:
         self._site, self._scheduler = infrastructure, infrastructure.scheduler
@@ -42,7 +36,6 @@ class SimulatedEnds:
         self._campaign_id, self._code_id = campaign_id, self._random.choice(code_ids)
 
     def begin(self, process: SimulatedProcess, until_s: float) -> None:
-        """Let staff change ends at some times, and both sweeps run."""
         if self._random.random() > SHARE:
             return
         for _ in range(4):
@@ -51,7 +44,6 @@ class SimulatedEnds:
             self._scheduler.spawn(process, self._sweep, first_s)
 
     def _change_terms(self) -> None:
-        """Set an end, move it, or change something else."""
         now, name = self._site.now(), self._random.choice(["expires_at", "ends_at"])
         end = now + timedelta(days=1, seconds=self._random.choice([-20, 20, 90]))
         changes = {name: end, "notify_at": parse_thresholds("50%, 1 day, end")}

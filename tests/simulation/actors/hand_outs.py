@@ -201,11 +201,7 @@ class SimulatedHandOut:
         return code_draft(self._numbers.setdefault(code_id, FIRST_NUMBER + len(self._numbers)), code_id)
 
     def _execute_as_worker(self, commands: Sequence[Command]) -> Sequence[Result]:
-        """Commit what a worker issues; it may end before and after each commit of a line with several codes.
-
-        Raises:
-            StorageUnavailableError: The database is unavailable, or the worker has ended.
-        """
+        """Commit what a worker issues; it may end before and after each commit of a line with several codes."""
         is_of_several = any(isinstance(each, IssueCode) and _is_of_several(each) for each in commands)
         if is_of_several:
             self._scheduler.pass_time(self._lines.choice([0.0, 0.1, 5.0]))
@@ -217,7 +213,6 @@ class SimulatedHandOut:
         return results
 
     def _redeem(self, code_id: UUID, person: int) -> None:
-        """Redeem a code from an email of the hand-out."""
         result = self._execute(
             ReserveUse(
                 context=CommandContext(now=self._site.now(), actor="person"),
@@ -336,7 +331,6 @@ class SimulatedHandOut:
                 self._send(code_id)
 
     def _store_person(self, person: int) -> UUID:
-        """Store a recipient who is new, as an upload does; their id."""
         store, draft = self._site.store, recipient_draft(person, self._new_id())
         if draft.digests[0] not in store.recipient_ids:
             store.recipient_ids[draft.digests[0]] = draft.new_id
@@ -347,7 +341,6 @@ class SimulatedHandOut:
         return recipient_id
 
     def _change(self) -> None:
-        """Change the rate, the texts or both."""
         random = self._random
         text = TextChange(random.choice([None, "", "Hello"]), random.choice([None, "Your code: {code}"]))
         self._manage(
@@ -384,11 +377,7 @@ class SimulatedHandOut:
             self._scheduler.note("hand-out: no database")
 
     def _execute(self, command: Command) -> Result | None:
-        """Execute a command; None without an answer.
-
-        Raises:
-            AssertionError: A row of a list was there already, and no rule refused the command.
-        """
+        """Execute a command; None without an answer. No row of a list may be there already unless a rule refuses it."""
         try:
             return self._site.ledger.execute([command])[0]
         except StorageUnavailableError:

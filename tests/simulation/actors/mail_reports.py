@@ -27,13 +27,7 @@ KINDS: tuple[ReportKind, ...] = ("bounced", "bounced", "bounced", "delayed", "co
 
 @dataclass
 class ReportingServers:
-    """Those who report.
-
-    Attributes:
-        call: Has an API process execute a command; None without an answer.
-        reported: What was reported, truthfully.
-        acknowledged: What of it was answered.
-    """
+    """Those who report; `acknowledged` is what was answered of all that was truly `reported`."""
 
     infrastructure: SharedInfrastructure
     process: SimulatedProcess
@@ -42,7 +36,6 @@ class ReportingServers:
     acknowledged: set[tuple[MailRef, ReportKind]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        """They know how reports are taken in."""
         self._intake = ReportIntake(
             secret=MESSAGES.secret,
             execute=self._execute,
@@ -101,7 +94,6 @@ class ReportingServers:
             return
 
     def _allow_again(self, ref: MailRef) -> None:
-        """Have staff allow emails to some suppressed recipients again."""
         private, store = Random(ref.subject_id.int + ref.number), self.infrastructure.store
         recipient_id = self._find_recipient(ref)
         if recipient_id in {key for key, _ in store.suppressed} and private.random() < ALLOWED:

@@ -23,12 +23,10 @@ def recipient_draft(person: int, new_id: UUID) -> SearchableDraft:
 
 
 def code_draft(number: int, new_id: UUID) -> SearchableDraft:
-    """A code by number."""
     return _draft(f"CODE{number}", new_id)
 
 
 def domain_of(digest: bytes) -> str:
-    """The domain of a recipient with this digest."""
     return _domains[digest]
 
 

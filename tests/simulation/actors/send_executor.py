@@ -17,7 +17,6 @@ class WakeTask:
         self._kernel, self._task = scheduler, scheduler.current
 
     def __call__(self, _: Future[Any]) -> None:
-        """Look again."""
         self._kernel.wake(self._task)
 
 
@@ -40,7 +39,6 @@ class SendExecutor(Executor):
         self._begun = 0
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Begin it."""
         self._begun += 1
         future: _NumberedFuture[T] = _NumberedFuture(self._begun)
 

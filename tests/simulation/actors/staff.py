@@ -36,8 +36,6 @@ RESOLUTIONS: Final[tuple[Resolution, ...]] = ("sent", "refunded", "retry")
 
 
 class SimulatedStaff:
-    """What staff may do to a ledger."""
-
     def __init__(self, infrastructure: SharedInfrastructure) -> None:
         self._site, self._kernel = infrastructure, infrastructure.scheduler
         self._acts: list[Callable[[Reservation, str], Make]] = [
@@ -76,7 +74,6 @@ class SimulatedStaff:
         return None
 
     def resolve(self, reservation_id: UUID, resolution: Resolution) -> Make:
-        """Decide a case."""
         request, new_id = str(self._kernel.new_id()), self._kernel.new_id
         takes_access = self._kernel.random.choice([None, None, True, False])
         return lambda: ResolveReservation(
@@ -88,7 +85,6 @@ class SimulatedStaff:
         )
 
     def after_outage(self, reservation_id: UUID, *, include_sent: bool) -> Make:
-        """Refund what an outage hurt."""
         return lambda: RefundAfterOutage(
             context=CommandContext(now=self._site.now(), actor="operator", request_id="outage"),
             reservation_id=reservation_id,

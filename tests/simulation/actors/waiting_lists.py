@@ -45,13 +45,7 @@ RESPELLED: Final = 0.8
 
 
 class SimulatedWaitingList:
-    """Who comes to the waiting list of a campaign, and when uses are offered.
-
-    Args:
-        infrastructure: The world.
-        campaign_id: The campaign.
-        servers: Who reports what became of emails.
-    """
+    """Who comes to the waiting list of a campaign, and when uses are offered."""
 
     def __init__(
         self,
@@ -67,7 +61,6 @@ class SimulatedWaitingList:
         self._is_swept = True
 
     def begin(self, process: SimulatedProcess, until_s: float) -> None:
-        """Let people come at some times, if there is a list."""
         campaign = self._site.store.campaigns.get(self.campaign_id)
         if campaign is None or campaign.terms.waiting_hours is None:
             return
@@ -123,7 +116,6 @@ class SimulatedWaitingList:
             self._scheduler.note("waiting list: no database")
 
     def _join(self, person: int) -> UUID | None:
-        """Ask for a place; None without one."""
         result = self._execute(JoinWaitingList(redeem=self._redeem_command(person)))
         return None if result is None or result.place is None else result.place.place_id
 
@@ -143,7 +135,6 @@ class SimulatedWaitingList:
             self._scheduler.pass_time(self._random.choice([10.0, 25.0]))
 
     def _send_offers(self) -> None:
-        """Send the emails of some offers, each once."""
         for place in self._site.store.campaigns[self.campaign_id].waiting:
             if place.offered_until is None or self._mails.random() < 0.5:
                 continue
@@ -187,7 +178,6 @@ class SimulatedWaitingList:
         return isinstance(result, CommandResult)
 
     def _execute(self, command: WaitingListCommand) -> WaitingResult | None:
-        """Run a command; None without a result."""
         try:
             result = self._site.ledger.execute_one(command)
         except StorageUnavailableError:

@@ -23,7 +23,6 @@ ENDS = (AccessExpired, AccessReplaced, AccessRevoked, AccessCorrected)
 
 
 def find_broken_access_rules(run: RunResult) -> Violations:
-    """Every promise about accesses that was broken."""
     for rule in (_check_notices, _taken_away, _count_removals, _moved, _over):
         yield from rule(run)
 

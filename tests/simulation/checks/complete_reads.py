@@ -31,15 +31,7 @@ def find_omitted_reads(
     working_set: WorkingSet,
     results: Sequence[AnyResult],
 ) -> Iterator[str]:
-    """Decide a batch on everything, and yield what differs from what was decided on what was read.
-
-    Args:
-        store: As it was before the batch.
-        policy: By which the batch was decided.
-        commands: The batch.
-        working_set: On which it was decided.
-        results: One of each command.
-    """
+    """Decide a batch on everything that the store held before, and yield what differs from how it was decided."""
     changed_codes = {recorded.originator_id for recorded in working_set.new_events} | working_set.codes.keys()
     if any(len(store.of_code.get(code_id, ())) > RESERVATIONS_PER_CODE_MAX for code_id in changed_codes):
         return
@@ -63,7 +55,6 @@ def find_omitted_reads(
 
 
 def _everything(store: MemoryStore, commands: Sequence[AnyCommand]) -> WorkingSet:
-    """A working set that holds all that the store has."""
     now = max(command.context.now for command in commands)
     complete = WorkingSet()
     complete.codes.update(store.codes)
@@ -88,7 +79,6 @@ def _everything(store: MemoryStore, commands: Sequence[AnyCommand]) -> WorkingSe
 
 
 def _add_uses(store: MemoryStore, complete: WorkingSet, campaign_id: UUID, now: datetime) -> None:
-    """What the limits of a campaign are compared with."""
     deadlines, of_address, of_mailbox = [], Counter[UUID](), Counter[bytes]()
     for other in store.uses_in(campaign_id):
         key = campaign_id, complete.find_person(store.campaigns[campaign_id], other.recipient_id)
@@ -107,5 +97,4 @@ def _add_uses(store: MemoryStore, complete: WorkingSet, campaign_id: UUID, now: 
 
 
 def _plain(result: object) -> object:
-    """A result that can be compared."""
     return (type(result).__name__, vars(result)) if isinstance(result, Refusal) else result

@@ -27,13 +27,7 @@ from tests.simulation.services.related_writes import (
 def find_omitted_writes(
     working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]
 ) -> Iterator[str]:
-    """Yield what decisions leave otherwise than the commands say.
-
-    Args:
-        working_set: On which the batch was decided.
-        commands: The batch.
-        results: One of each command.
-    """
+    """Yield what decisions leave otherwise than the commands say."""
     names = ", ".join(type(command).__name__ for command in commands)
     left, expected = _left(working_set), _expected(working_set, commands, results)
     for kind, value in expected.items():
@@ -42,7 +36,6 @@ def find_omitted_writes(
 
 
 def _left(working_set: WorkingSet) -> dict[str, Any]:
-    """What the decisions of a batch leave."""
     writes = working_set.writes
     names = [name for name in MemoryListRow._fields if name != "codes"]  # an existing code is one alone
     rows = [MemoryListRow(*(getattr(row, name) for name in names)) for row in writes.given_codes]
@@ -62,7 +55,6 @@ def _left(working_set: WorkingSet) -> dict[str, Any]:
 
 
 def _expected(working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> dict[str, Any]:
-    """What the commands of a batch leave."""
     changed, refused = [*changed_by(commands, results)], [*refused_requests(working_set, commands, results)]
     stored = working_set.recipient_ids.keys() - working_set.writes.recipients.keys()
     recipients: set[bytes] = set()

@@ -23,8 +23,6 @@ from tests.simulation.services.store import MemoryStore
 
 
 class ExternalAccessCheck:
-    """Compares what systems have with the books."""
-
     def __init__(self, store: MemoryStore, receivers: Mapping[str, ExternalSystem], counts: Counter[str]) -> None:
         self._store, self._receivers, self._counts = store, receivers, counts
         self._left: set[UUID] = set()
@@ -46,7 +44,6 @@ class ExternalAccessCheck:
         yield from self.compare()
 
     def compare(self) -> Iterator[str]:
-        """Each system with each code."""
         for group, receiver in self._receivers.items():
             by_code: dict[UUID, list[Reservation]] = {}
             for reservation_id in sorted(receiver.has):
@@ -79,7 +76,6 @@ class ExternalAccessCheck:
         return is_on_its_way or bool(self._left & self._chain(reservation))
 
     def _chain(self, reservation: Reservation) -> set[UUID]:
-        """The reservation, and those whose access it moved on."""
         chain_ids = {reservation.reservation_id}
         while reservation.kind == "rebind" and reservation.follows is not None:
             reservation = self._store.reservations[reservation.follows]

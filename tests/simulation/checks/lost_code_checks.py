@@ -38,7 +38,6 @@ class _Code(Struct):
     last_at: datetime | None = None
 
     def change(self, event: Event) -> None:
-        """Apply an event of it."""
         self.last_at = event.at
         self.uses += change_of_uses(event)
         if isinstance(event, CodeRevoked) or (isinstance(event, TermsEvent) and event.expires_at is not None):
@@ -58,7 +57,6 @@ class _Handed:
         self._ends, self._others = set[UUID](), set[UUID]()
 
     def follow(self, stream_id: UUID, event: Event) -> None:
-        """Apply an event."""
         if isinstance(event, ReservationStarted | WaitingListEvent):
             self._others.add(event.recipient_id)
         if isinstance(event, CampaignEnded) or (isinstance(event, CampaignTermsEvent) and event.ends_at is not None):

@@ -78,7 +78,6 @@ OPENING = topic_of(OpeningBalanceImported)
 
 
 def violations(run: RunResult) -> list[str]:
-    """Every promise that was broken, in words; empty if all held."""
     rules = (
         _log_and_rows,
         _promises,
@@ -232,7 +231,6 @@ def _notice_of(event: Event, store: MemoryStore) -> tuple[UUID, str] | None:
 
 
 def _delivery_of(message: OutboundMessage, attempts: dict[DeliveryRef, list[float]]) -> DeliveryRef | None:
-    """Which delivery an email is of, by its Message-ID."""
     number = message.message_id.partition("@")[0].rpartition(".")[2]
     delivery = DeliveryRef(message.reservation_id, int(number) if number.isdigit() else 0)
     is_its_own = message_id(delivery, MESSAGES.mail_domain) == message.message_id
@@ -242,7 +240,6 @@ def _delivery_of(message: OutboundMessage, attempts: dict[DeliveryRef, list[floa
 def _attempt_times(
     facts: Sequence[CommittedEvent], kind: type[InviteAttempted | InviteOutcomeUnknown]
 ) -> dict[DeliveryRef, list[float]]:
-    """When events of a kind were committed, by delivery."""
     times: dict[DeliveryRef, list[float]] = defaultdict(list)
     for fact in facts:
         if isinstance(fact.event, kind):
@@ -280,7 +277,6 @@ def _uses(run: RunResult) -> Violations:
 
 
 def _settled(run: RunResult) -> Violations:
-    """Invariant 2: nothing is left pending."""
     for reservation in run.store.pending():
         unsettled = f"{reservation.reservation_id} is neither settled nor parked"
         yield f"stuck: {unsettled}; its deadline was {reservation.deadline}"

@@ -26,8 +26,6 @@ class CommittedEvent(NamedTuple):
 
 
 class RunResult(NamedTuple):
-    """What a run left behind."""
-
     store: MemoryStore
     facts: Sequence[CommittedEvent]
     acks: Sequence[PromisedReservation]
@@ -45,7 +43,6 @@ class RunResult(NamedTuple):
 
 
 def facts_of(store: MemoryStore, committed_at: Sequence[float]) -> list[CommittedEvent]:
-    """The log as facts."""
     return [
         CommittedEvent(at, UUID(str(stored_event.originator_id)), decode(stored_event.topic, stored_event.state))
         for at, stored_event in zip(committed_at, store.log, strict=True)

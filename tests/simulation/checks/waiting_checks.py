@@ -76,14 +76,12 @@ class _Code(Struct):
     uses: int = 0
 
     def change(self, event: Event) -> None:
-        """Apply an event of it."""
         self.uses += change_of_uses(event)
         if isinstance(event, CodeIssued | CodeTermsChanged):
             self.limit = event.max_uses
 
 
 def find_overtaken(run: RunResult) -> Iterator[str]:
-    """Replay each campaign and yield who was overtaken."""
     queues: dict[UUID, _Queue] = {}
     codes: dict[UUID, _Code] = {}
     committed: dict[UUID, float] = {}
@@ -127,7 +125,6 @@ def _follow(queue: _Queue, event: Event) -> Iterator[str]:
 
 
 def _settle(queue: _Queue, event: WaitingOfferMailed | WaitingListLeft) -> Iterator[str]:
-    """Apply the deadline of an offer, or the end of a place."""
     until = queue.offered.get(event.recipient_id)
     if isinstance(event, WaitingOfferMailed):
         if until is None:
@@ -140,7 +137,6 @@ def _settle(queue: _Queue, event: WaitingOfferMailed | WaitingListLeft) -> Itera
 
 
 def _take(queue: _Queue, event: CampaignUseTaken, free: int) -> Iterator[str]:
-    """Apply a use that is taken."""
     ahead = queue.line.index(event.recipient_id) if event.recipient_id in queue.line else len(queue.line)
     queue.uses += 1
     if event.reserved_at is None and queue.limit is not None:
@@ -162,7 +158,6 @@ def _take_of_code(queue: _Queue, event: CampaignUseTaken, code: _Code) -> Iterat
 
 
 def _change(queue: _Queue, event: Event) -> None:
-    """Apply what needs no check."""
     if isinstance(event, CampaignUseReturned):
         queue.uses -= 1
     elif isinstance(event, CampaignPaused | CampaignResumed):

@@ -40,11 +40,6 @@ class SimulatedBroker:
         self.published: list[BrokerMessage] = []
 
     def publish(self, task: str, ids: Sequence[str] = (), expires_s: float = 1e9) -> None:
-        """One message.
-
-        Raises:
-            BrokerAwayError: It failed, or may have.
-        """
         scheduler, happens = self._kernel, self._faults.happens
         message = BrokerMessage(task, ids, len(self.published), scheduler.now + expires_s)
         self.published.append(message)
@@ -73,7 +68,6 @@ class SimulatedBroker:
             scheduler.park()
 
     def ack(self, message: BrokerMessage) -> None:
-        """It is done."""
         self._unacknowledged.pop(message, None)
 
     def give_back(self, process: SimulatedProcess) -> None:
@@ -84,12 +78,10 @@ class SimulatedBroker:
             self._kernel.spawn(self._process, partial(self._enqueue, message), after)
 
     def flush(self) -> None:
-        """Forget everything."""
         self._queue.clear()
         self._unacknowledged.clear()
 
     def wake(self) -> None:
-        """Let those who wait look again."""
         takers, self._takers = self._takers, []
         for task in takers:
             self._kernel.wake(task)

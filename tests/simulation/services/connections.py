@@ -13,8 +13,6 @@ LOOK_S = 0.1
 
 
 class ConnectionTarget(Protocol):
-    """What connections lead to."""
-
     lines: list["SimulatedConnections"]
 
     def connect(self, message: OutboundMessage) -> Rejected | None:
@@ -42,7 +40,6 @@ class SimulatedConnections:
 
     @property
     def open(self) -> int:
-        """Connections that the server counts."""
         keeps_s = IDLE_S_LIMITED if self._window.is_limited else IDLE_S_MAX
         self._idle_since = [at for at in self._idle_since if self._kernel.now - at < keeps_s]
         return self._busy + len(self._idle_since)

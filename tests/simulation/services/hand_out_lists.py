@@ -49,15 +49,12 @@ class MemoryLists:
             self._ended.add(upload_id)
 
     def has_ended(self, upload_id: UUID) -> bool:
-        """Return whether the rows of an upload are due."""
         return upload_id in self._ended
 
     def find_due(self, hand_out_id: UUID) -> list[MemoryListRow]:
-        """Return the rows of a hand-out whose uploads ended."""
         return [row for row in self.rows.values() if row.hand_out_id == hand_out_id and row.upload_id in self._ended]
 
     def load(self, working_set: WorkingSet, commands: Sequence[Command]) -> None:
-        """Find codes that are in a list, or whose recipient is."""
         for command in commands:
             if isinstance(command, HandOutCode):
                 place = command.campaign_id, command.place.recipient_id
@@ -65,18 +62,13 @@ class MemoryLists:
                     working_set.listed_codes.add(command.code_id)
 
     def find_new(self, commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> list[MemoryListRow]:
-        """Return the rows that commands insert.
-
-        Raises:
-            IntegrityError: The code or the recipient has a row.
-        """
+        """Return the rows that commands insert; IntegrityError if the code or the recipient has one."""
         rows = given_codes(commands, results)
         if any(row.code_id in self.rows or (row.campaign_id, row.recipient_id) in self._codes for row in rows):
             raise IntegrityError("a row of a list is there already")
         return rows
 
     def keep(self, working_set: WorkingSet, rows: Sequence[MemoryListRow]) -> None:
-        """Keep what a transaction wrote."""
         for row in rows:
             self._insert(row)
             self.end(row.upload_id)

@@ -26,7 +26,6 @@ class MemoryHandOutQueue(HandOutQueue):
         self._created: dict[UUID, HandOutCreated] = {}
 
     def details(self, hand_out_id: UUID) -> HandOutDetails:
-        """Return the hand-out of a row."""
         if hand_out_id not in self._created:
             events = (decode(stored_event.topic, stored_event.state) for stored_event in self._store.log)
             self._created |= {event.hand_out_id: event for event in events if isinstance(event, HandOutCreated)}
@@ -43,13 +42,7 @@ class MemoryHandOutQueue(HandOutQueue):
 
 
 class LineIssuer:
-    """Issues the codes of a line, as a worker that may end between two commits.
-
-    Args:
-        infrastructure: The world.
-        execute: Runs commands in one commit.
-        draft_code: Drafts a new code with an id.
-    """
+    """Issues the codes of a line, as a worker that may end between two commits."""
 
     def __init__(
         self,

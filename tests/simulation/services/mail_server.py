@@ -31,8 +31,6 @@ SMTP_TIMEOUT_S = 20.0
 
 
 class AcceptedMessage(Struct, frozen=True):
-    """An email that the server took, and when."""
-
     at: float
     message: OutboundMessage
 
@@ -91,14 +89,12 @@ class SimulatedMailServer:
         return Accepted(server=SERVER, reply_code=250)
 
     def take(self, message: OutboundMessage) -> bool:
-        """Take it; whether it did."""
         self.accepted_messages.append(AcceptedMessage(self._kernel.now, message))
         self._kernel.note("mail taken", message.template, message.reservation_id)
         self.on_taken(message)
         return True
 
     def revoke(self, removal: Removal) -> RemovalOutcome:
-        """Remove an access, or fail to."""
         scheduler, happens = self._kernel, self._faults.happens
         scheduler.pass_time(scheduler.random.uniform(0.01, 0.5))
         self.removals.append((scheduler.now, removal))

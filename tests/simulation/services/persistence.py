@@ -20,7 +20,6 @@ class MemoryFactory(POPOFactory):
     """Builds the library's parts around a `MemoryStore`."""
 
     def application_recorder(self) -> ApplicationRecorder:
-        """A new, empty store."""
         return MemoryStore()
 
     def mapper(self, transcoder: Transcoder | None = None, mapper_class: object = None) -> Mapper[Any]:
@@ -33,7 +32,6 @@ class ObservedLedger(RedemptionLedger):
     """Shows its store the commands and the results: it works out what they leave, and compares no decision."""
 
     def decide(self, commands: Sequence[AnyCommand], working_set: WorkingSet) -> Sequence[AnyResult]:
-        """Decide as the application does."""
         results = super().decide(commands, working_set)
         cast("MemoryStore", self.recorder).decided = commands, results
         return results
@@ -42,7 +40,6 @@ class ObservedLedger(RedemptionLedger):
 def open_memory(
     policy: Policy, faults_of_transactions: TransactionFaults | None = None
 ) -> tuple[RedemptionLedger, MemoryStore]:
-    """A new ledger in memory, and its store."""
     ledger = ObservedLedger({"PERSISTENCE_MODULE": "tests.simulation.services.persistence:MemoryFactory"}, policy)
     store = cast("MemoryStore", ledger.recorder)
     if faults_of_transactions is not None:

@@ -57,10 +57,7 @@ def find_linked_reservations(named: Sequence[Reservation]) -> set[UUID]:
 def find_recountable(targets: Sequence[UUID], commands: Sequence[Command], working_set: WorkingSet) -> list[UUID]:
     """Return the named reservations whose use is refunded, or may be refunded by another command of this batch.
 
-    Args:
-        targets: Reservations that commands name, each as often as it is named.
-        commands: Of one batch. A redeem refunds overdue reservations of its code, a revocation reserved ones.
-        working_set: Holds the named reservations.
+    A redeem refunds overdue reservations of its code, a revocation reserved ones.
     """
     mentions = Counter(targets)
     released_codes = {

@@ -78,14 +78,12 @@ class MemoryListRow(NamedTuple):
 
 
 def changed_by(commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> Iterator[AnyCommand]:
-    """Give the commands that changed a code."""
     for command, result in zip(commands, results, strict=True):
         if isinstance(result, CommandResult | WaitingResult) and result.changed:
             yield command
 
 
 def recipients_of(command: AnyCommand) -> Sequence[RecipientDraft]:
-    """Return the recipients whom a command names by their email addresses."""
     if isinstance(command, OnTypedCode):
         return [command.recipient]
     if not isinstance(command, ImportCode):
@@ -95,7 +93,6 @@ def recipients_of(command: AnyCommand) -> Sequence[RecipientDraft]:
 
 
 def text_of(command: AnyCommand) -> TextDraft | None:
-    """Return the note or the reply that a command brings."""
     if isinstance(command, RecordOutcome | RecordRemovalOutcome):
         return command.reply
     if isinstance(command, RecordMailReport | RecordHandOutReport):
@@ -141,7 +138,6 @@ def suppressions(working_set: WorkingSet) -> Iterator[tuple[UUID, Suppression, d
 
 
 def named_texts(working_set: WorkingSet) -> set[UUID]:
-    """Return the ids of texts that new events and suppressions name."""
     named: set[UUID | None] = {getattr(recorded.event, "text_id", None) for recorded in working_set.new_events}
     named |= {each.text_id for each in working_set.writes.suppressions}
     return {text_id for text_id in named if text_id is not None}
@@ -158,7 +154,6 @@ def given_codes(commands: Sequence[AnyCommand], results: Sequence[AnyResult]) ->
 
 
 def used_keys(commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> Iterator[MemoryKey]:
-    """Give the keys of accepted redeem requests."""
     for command, result in zip(commands, results, strict=True):
         if isinstance(command, ReserveUse) and command.key is not None and isinstance(result, CommandResult):
             reservation_id = result.require_reservation().reservation_id

@@ -112,8 +112,6 @@ Read = Literal[
 
 
 class Erasure(NamedTuple):
-    """A recipient whose address was erased when the log had so many events."""
-
     recipient_id: UUID
     position: int
 
@@ -155,7 +153,6 @@ class MemoryStore(POPOApplicationRecorder):
 
     @property
     def log(self) -> Sequence[StoredEvent]:
-        """Every event in order of positions."""
         return self._stored_events
 
     def attempts(self) -> Iterator[AbstractContextManager[UnitOfWork]]:
@@ -174,11 +171,7 @@ class MemoryStore(POPOApplicationRecorder):
         yield _MemoryUnitOfWork(self)
 
     def apply(self, working_set: WorkingSet, commands: Sequence[AnyCommand], results: Sequence[AnyResult]) -> None:
-        """Everything that one transaction writes, or nothing.
-
-        Raises:
-            IntegrityError: A version, a person or a row of a list is there already.
-        """
+        """Everything that one transaction writes, or nothing: a version, a person or a row may be there already."""
         listed = self.lists.find_new(commands, results)
         if any(digest in self.recipient_ids for digest in working_set.writes.recipients):
             raise IntegrityError("a person is known by now")
@@ -216,7 +209,6 @@ class MemoryStore(POPOApplicationRecorder):
         self.suppressed_by.append(SuppressedBy(recipient_id, None))
 
     def rows(self, code_id: UUID) -> dict[str, Rows]:
-        """Return the rows of one code by projection and key."""
         return {name: self._rows_of_code(PROJECTIONS[name], code_id) for name in CODE_PROJECTIONS}
 
     def _rows_of_code(self, projection: Projection, code_id: UUID) -> Rows:
@@ -381,7 +373,6 @@ class _MemoryUnitOfWork:
         self.staged: tuple[WorkingSet, Sequence[AnyCommand], Sequence[AnyResult]] | None = None
 
     def load(self, commands: Sequence[AnyCommand]) -> PipelineSteps[WorkingSet]:
-        """Read what the commands touch."""
         yield from ()
         about_campaigns, others = split_by_reads(commands)
         working_set = self._load(others) if others else WorkingSet()
@@ -422,7 +413,6 @@ class _MemoryUnitOfWork:
         return working_set
 
     def _load_campaign(self, working_set: WorkingSet, command: OfCampaign) -> None:
-        """Read the campaign of a command."""
         self._load_text(working_set, command)
         campaign_id = command.campaign_id
         if (campaign := self._store.campaigns.get(campaign_id)) is not None:
@@ -446,7 +436,6 @@ class _MemoryUnitOfWork:
             working_set.known_texts |= {text.text_id} & self._store.texts.keys()
 
     def save(self, working_set: WorkingSet) -> PipelineSteps[None]:
-        """Keep it for the commit."""
         yield from ()
         commands, results = self._store.decided
         self._store.on_decision(commands, working_set, results)
@@ -582,7 +571,6 @@ class _MemoryUnitOfWork:
         return [self._store.reservations[key] for key in self._store.of_code.get(code_id, ())]
 
     def _reads(self, read: Read) -> bool:
-        """Whether no planted bug omits it."""
         return read != self._store.omitted_read
 
     def _hold(self, working_set: WorkingSet, read: Read, ids: Iterable[UUID]) -> None:

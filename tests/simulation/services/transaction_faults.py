@@ -6,8 +6,6 @@ Fate = Literal["committed", "rolled_back", "answer_lost"]
 
 
 class TransactionFaults(Protocol):
-    """What happens to transactions."""
-
     def begin(self) -> None:
         """Raise StorageUnavailableError if there is no database."""
 
@@ -25,7 +23,6 @@ class NoFaults:
         """There is a database."""
 
     def commit(self) -> Fate:
-        """It commits."""
         return "committed"
 
     def pause(self, attempts: int) -> None:

@@ -50,7 +50,6 @@ class MemoryDueReservations:
         return {"outbox": len(ahead)} if ahead else {}
 
     def take(self, now: datetime, limit: int = TAKEN_MAX) -> list[Due]:
-        """Take what is due and not marked."""
         before = now - timedelta(seconds=GRACE_S)
         due = [
             (reservation.due_at, reservation)
@@ -103,7 +102,6 @@ class MemoryDueAccess:
         self.lease = timedelta(seconds=BUSY_S)
 
     def take(self, now: datetime, limit: int = TAKEN_ACCESSES_MAX) -> list[LeasedAccess]:
-        """What is due and not marked."""
         due = [
             (reservation.access_due_at, key)
             for key, reservation in self._store.reservations.items()
