@@ -77,7 +77,7 @@ REPORTS: list[tuple[int, ReportKind, MailKind]] = [
 
 def test_funnel_counts_reports_about_invitations(app: AppClient, admin: StaffBrowser) -> None:
     path = create(admin, max_uses="9")
-    ids = [app.redeem(code, "li@example.com").json()["reservation_id"] for code in issue(app, admin, path, 3)]
+    ids = [app.redeem(code, "reported@example.com").json()["reservation_id"] for code in issue(app, admin, path, 3)]
     for reservation_id in ids:
         app.attempt(reservation_id)
     for number, kind, mail in REPORTS:

@@ -199,7 +199,6 @@ def test_campaign_form_names_the_field_in_error_and_keeps_what_was_typed(
     assert all(faults(answer)[name].startswith(text) for name, text in expected.items())
     assert all(page.find("input", name=name).attributes["value"] == value for name, value in fields.items())
     assert admin.get(f"{LIST}/{UUID(typed['nonce'])}").status_code == 404
-    assert "There are no campaigns yet" in page.text
 
 
 def test_campaign_form_chooses_who_is_one_person(
@@ -230,7 +229,7 @@ def test_list_of_campaigns_says_the_times_and_draws_only_balances_with_a_limit(a
     create(admin, max_uses="9", starts_at="2099-01-01T10:00", ends_at="2099-02-01T10:00")
     create(admin, name="Free")
 
-    free, limited = read_page(admin.get(LIST).text).find("table", class_="list list-cards").find_all("tr")[1:]
+    free, limited = read_page(admin.get(LIST).text).find("table", class_="list list-cards").find_all("tr")[1:3]
 
     assert "from 2099-01-01 10:00:00 UTC until 2099-02-01 10:00:00 UTC" in limited.text
     assert len(limited.find_all("svg")) == 1
@@ -238,12 +237,12 @@ def test_list_of_campaigns_says_the_times_and_draws_only_balances_with_a_limit(a
 
 
 def test_campaign_form_sent_twice_creates_one_campaign(app: AppClient, admin: StaffBrowser) -> None:
-    nonce = uuid4().hex
+    nonce, before = uuid4().hex, app.count("campaigns")
 
     paths = {create(admin, nonce=nonce) for _ in range(2)}
 
     assert paths == {f"{LIST}/{UUID(nonce)}"}
-    assert app.count("campaigns") == 1
+    assert app.count("campaigns") == before + 1
 
 
 def test_terms_change_only_as_long_as_they_are_those_that_the_form_shows(app: AppClient, admin: StaffBrowser) -> None:
@@ -341,10 +340,11 @@ def test_campaigns_that_have_ended_are_not_offered_for_codes(app: AppClient, adm
 
     for page in pages:
         offered = page.find("select", name="campaign").find_all("option")
-        assert [option.attributes["value"] for option in offered if option.attributes.get("value")] == ids[:1]
+        assert [each for each in ids if each in {option.attributes["value"] for option in offered}] == ids[:1]
     assert (late.status_code, [*faults(late)]) == (422, ["campaign"])
 
 
+@pytest.mark.usefixtures("own_app")
 def test_lists_of_campaigns_codes_and_events_are_bounded_and_complete(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -470,9 +470,11 @@ def test_forms_take_the_terms_of_a_campaigns_codes_where_a_field_is_empty(app: A
     assert "Uses of a code 3 Days of access by a code 30" in row
 
 
+@pytest.mark.usefixtures("own_app")
 def test_issue_form_without_campaigns_shows_the_usual_limit(admin: StaffBrowser) -> None:
     page = read_page(admin.get("/admin").text)
 
+    assert "There are no campaigns yet" in admin.get(LIST).text
     assert page.find("input", id="max_uses").attributes["value"] == "1"
     assert "ampaign" not in page.find("form", action="/admin/batches").text
 
@@ -487,7 +489,8 @@ def test_codes_of_a_batch_end_as_their_campaign_says(app: AppClient, admin: Staf
     form = read_page(admin.get(path).text).find("input", id="valid_for_days")
     help_text = read_page(admin.get(f"/admin?campaign={campaign}").text).find("p", id="expires_at-hint").text
     ended(app, ask_for(admin, campaign=campaign))
-    (code,) = app.client.get("/api/v1/codes", headers=app.key("viewer")).json()["codes"]
+    listed = app.client.get("/api/v1/codes", params={"campaign": campaign}, headers=app.key("viewer"))
+    (code,) = listed.json()["codes"]
     span = datetime.fromisoformat(code["expires_at"]) - datetime.fromisoformat(code["issued_at"])
 
     assert (form.attributes["value"], span.days) == ("7", 7)
@@ -501,6 +504,7 @@ def listed(browser: StaffBrowser, query: str) -> tuple[list[str], list[str]]:
     return [name.text for name in names], page.texts("caption")
 
 
+@pytest.mark.usefixtures("own_app")
 @pytest.mark.usual_world("a page of four campaigns")
 def test_list_shows_campaigns_of_one_state_with_their_number(
     admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch

@@ -22,6 +22,8 @@ from workers.channels import registry
 from workers.channels.group_router import GroupRoutingChannel
 from workers.channels.registry import ChannelKind, ChannelTools, GroupChannels, channel_kinds
 
+pytestmark = pytest.mark.usefixtures("own_app")
+
 PATH: Final = "/admin/groups/channel?name=design"
 URL: Final = "https://pager.example.com/in"
 

@@ -14,6 +14,7 @@ from tests.support.clients.staff_browser import StaffBrowser
 from tests.support.images import make_png
 
 NAME = "Blue & <co>/1"
+UNTOUCHED = "/admin/groups/one?name=untouched"
 PATH = "/admin/groups/one?name=Blue%20%26%20%3Cco%3E%2F1"
 
 
@@ -50,11 +51,11 @@ def test_words_are_kept_and_shown_as_they_will_arrive(app: AppClient, admin: Sta
 def test_contradicting_settings_are_not_saved(
     app: AppClient, admin: StaffBrowser, fields: dict[str, str], fault: str
 ) -> None:
-    answer = admin.submit(PATH, **fields)
+    answer = admin.submit(UNTOUCHED, **fields)
 
     assert answer.status_code == 422
     assert fault in answer.text
-    assert app.count("invite_groups") == 0
+    assert GroupRepository(app.services.storage).find("untouched") is None
 
 
 def test_test_message_that_fails_says_why(admin: StaffBrowser) -> None:
@@ -99,12 +100,12 @@ def test_system_of_ones_own_gets_a_secret_that_is_shown_once(app: AppClient, adm
     ],
 )
 def test_target_that_may_not_be_sent_to_is_not_saved(app: AppClient, admin: StaffBrowser, url: str, fault: str) -> None:
-    answer = admin.submit(PATH.replace("/one", "/channel"), PATH, channel="webhook", channel_url=url)
+    answer = admin.submit(UNTOUCHED.replace("/one", "/channel"), UNTOUCHED, channel="webhook", channel_url=url)
 
     assert answer.status_code == 422
     assert fault in answer.text
     assert read_page(answer.text).find_all(value=f"{url}")
-    assert app.count("invite_groups") == 0
+    assert GroupRepository(app.services.storage).find("untouched") is None
 
 
 BRANDING = PATH.replace("/one", "/branding")
@@ -144,20 +145,22 @@ def test_logo_and_color_are_kept_and_shown(app: AppClient, admin: StaffBrowser) 
 def test_logo_and_color_that_break_a_rule_are_not_saved(
     app: AppClient, admin: StaffBrowser, data: bytes, accent: str, faults: list[str]
 ) -> None:
-    answer = admin.post_file(BRANDING, "logo.png" if data else "", data, {"accent": accent}, PATH)
+    form = UNTOUCHED.replace("/one", "/branding")
+    answer = admin.post_file(form, "logo.png" if data else "", data, {"accent": accent}, UNTOUCHED)
 
     assert answer.status_code == 422
     assert [fault in answer.text for fault in faults] == [True] * len(faults)
     assert read_page(answer.text).find_all(id="accent", value=accent)
-    assert app.count("invite_groups") == 0
+    assert GroupRepository(app.services.storage).find("untouched") is None
 
 
 def test_stored_logo_that_was_altered_is_left_out(app: AppClient, admin: StaffBrowser) -> None:
-    admin.post_file(BRANDING, "logo.png", make_png(240, 64), {"accent": "#1f5fbf"}, PATH)
+    path = "/admin/groups/one?name=altered"
+    admin.post_file(path.replace("/one", "/branding"), "logo.png", make_png(240, 64), {"accent": "#1f5fbf"}, path)
     with app.services.storage.datastore.get_connection() as conn:
-        conn.execute("UPDATE invite_groups SET logo = 'x'")
+        conn.execute("UPDATE invite_groups SET logo = 'x' WHERE name = 'altered'")
 
-    assert GroupRepository(app.services.storage).find_branding(NAME) == EmailBranding(accent="#1f5fbf")
+    assert GroupRepository(app.services.storage).find_branding("altered") == EmailBranding(accent="#1f5fbf")
 
 
 @pytest.mark.parametrize(

@@ -21,22 +21,23 @@ FORMS: dict[str, Callable[[str], Form]] = {
 
 @pytest.mark.parametrize("name", FORMS)
 def test_form_asks_before_it_creates_a_group(app: AppClient, admin: StaffBrowser, name: str) -> None:
-    app.issue(make_template(group="Design"))
+    group, new = f"Design {name}", f"Sales {name}"
+    app.issue(make_template(group=group))
     to, page, others = FORMS[name](create(admin, group="Autumn"))
 
     def submit(**fields: str) -> tuple[int, list[str]]:
         answer = admin.submit(to, page, nonce=uuid4().hex, **others, **fields)
         return answer.status_code, [*faults(answer)] if answer.status_code == 422 else []
 
-    similar = admin.submit(to, page, nonce=uuid4().hex, **others, group="Designs")
-    other = admin.submit(to, page, nonce=uuid4().hex, **others, group="Sales", new_group="Designs")
+    similar = admin.submit(to, page, nonce=uuid4().hex, **others, group=f"{group}s")
+    other = admin.submit(to, page, nonce=uuid4().hex, **others, group=new, new_group=f"{group}s")
     tick = read_page(other.text).find("input", name="new_group").attributes
 
     assert faults(similar).keys() == faults(other).keys() == {"group"}
-    assert "“Design”" in faults(similar)["group"]
-    assert (tick["value"], "checked" in tick) == ("Sales", False)
-    assert [submit(group=group, new_group=confirmed) for group, confirmed in (("Sales", ""), ("Sales", "Sales"))] == [
+    assert f"“{group}”" in faults(similar)["group"]
+    assert (tick["value"], "checked" in tick) == (new, False)
+    assert [submit(group=new, new_group=confirmed) for confirmed in ("", new)] == [
         (422, ["group"]),
         (303, []),
     ]
-    assert [submit(group=group) for group in ("", "Design", "Autumn")] == [(303, [])] * 3
+    assert [submit(group=known) for known in ("", group, "Autumn")] == [(303, [])] * 3

@@ -12,6 +12,8 @@ from tests.support.clients.page_reader import read_page
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser
 from tests.support.clients.staff_inbox import StaffInbox
 
+pytestmark = pytest.mark.usefixtures("own_app")
+
 MEI = "Mei@staff.example.com"
 
 

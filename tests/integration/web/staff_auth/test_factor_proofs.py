@@ -5,7 +5,6 @@ from datetime import timedelta
 import pyotp
 import pytest
 
-from api.settings import ApiSettings
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.page_reader import read_page
 from tests.support.clients.soft_authenticator import SoftAuthenticator, read_passkey_form
@@ -15,9 +14,9 @@ EMAIL = "mei@staff.example.com"
 FACTORS = "/support/account/factors"
 
 
-@pytest.fixture
-def settings(settings: ApiSettings) -> ApiSettings:
-    return settings.model_copy(update={"public_url": "https://testserver"})
+@pytest.fixture(scope="module")
+def shared_app(passkey_app: AppClient) -> AppClient:
+    return passkey_app
 
 
 class Owner:

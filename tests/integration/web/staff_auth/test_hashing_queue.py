@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 from argon2 import PasswordHasher, extract_parameters
 
 from api.auth.passwords import password_hasher
@@ -157,6 +158,7 @@ def test_sign_ins_beyond_the_queue_get_503_and_count_as_no_failure(app: AppClien
     assert then.status_code == 303
 
 
+@pytest.mark.usefixtures("own_app")
 def test_known_browser_has_a_place_while_strangers_fill_the_queue(app: AppClient) -> None:
     add_staff(app, EMAIL, "support", PASSWORD)
     support = app.client.app.state.support  # type: ignore[attr-defined]  # Starlette types it as any ASGI application

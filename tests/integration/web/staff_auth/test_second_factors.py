@@ -22,9 +22,9 @@ SIGN_IN = "/support/sign-in"
 STEP = timedelta(seconds=30)
 
 
-@pytest.fixture
-def settings(settings: ApiSettings) -> ApiSettings:
-    return settings.model_copy(update={"public_url": "https://testserver"})
+@pytest.fixture(scope="module")
+def shared_app(passkey_app: AppClient) -> AppClient:
+    return passkey_app
 
 
 class Person:
@@ -523,7 +523,9 @@ def test_page_under_another_origin_says_where_passkeys_work(settings: ApiSetting
 
 @pytest.fixture
 def strict_app(settings: ApiSettings) -> Iterator[AppClient]:
-    with started(settings.model_copy(update={"second_factor": "admin,support"})) as app:
+    with started(
+        settings.model_copy(update={"public_url": "https://testserver", "second_factor": "admin,support"})
+    ) as app:
         yield app
 
 

@@ -14,16 +14,16 @@ from tests.support.ledger.code_template import make_template
 SignIn = Callable[..., StaffBrowser]
 
 
-def test_unused_code_of_a_used_up_campaign_says_so(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    support, admin = shared_sign_in("support"), shared_sign_in("admin")
+def test_unused_code_of_a_used_up_campaign_says_so(app: AppClient, sign_in: SignIn) -> None:
+    support, admin = sign_in("support"), sign_in("admin")
     path = create_hand_out(admin, name="Spring", max_uses="1", max_per_person="1")
     upload(admin, path, b"email\none@two.example\nother@two.example\n")
-    first, second = send(shared_app, UUID(path.rpartition("/")[2]), 2)
+    first, second = send(app, UUID(path.rpartition("/")[2]), 2)
     before = support.get(f"/support/codes/{second}")
-    code = shared_app.services.reader.find_code_text(first)
+    code = app.services.reader.find_code_text(first)
     assert code is not None
 
-    reservation_id = shared_app.redeem(code, "one@two.example").json()["reservation_id"]
+    reservation_id = app.redeem(code, "one@two.example").json()["reservation_id"]
     page = read_page(support.get(f"/support/codes/{second}").text)
     reservation = support.get(f"/support/reservations/{reservation_id}")
 
@@ -38,10 +38,10 @@ def test_unused_code_of_a_used_up_campaign_says_so(shared_app: AppClient, shared
 
 
 @pytest.mark.parametrize("role", ["viewer", "admin"])
-def test_code_without_a_campaign_shows_none(shared_app: AppClient, shared_sign_in: SignIn, role: str) -> None:
-    code_id = shared_app.services.reader.find_code(shared_app.issue(make_template(max_uses=3)))
+def test_code_without_a_campaign_shows_none(app: AppClient, sign_in: SignIn, role: str) -> None:
+    code_id = app.services.reader.find_code(app.issue(make_template(max_uses=3)))
 
-    page = shared_sign_in(role).get(f"/support/codes/{code_id}")
+    page = sign_in(role).get(f"/support/codes/{code_id}")
 
     assert page.status_code == 200
     assert "Campaign state" not in page.text

@@ -25,18 +25,18 @@ NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_
 SignIn = Callable[..., StaffBrowser]
 
 
-def reserved(shared_app: AppClient, code: str, email: str = "li.wei@example.com", **headers: str) -> str:
-    return str(shared_app.redeem(code, email, headers=headers).json()["reservation_id"])
+def reserved(app: AppClient, code: str, email: str = "li.wei@example.com", **headers: str) -> str:
+    return str(app.redeem(code, email, headers=headers).json()["reservation_id"])
 
 
 def _count_sentences(page: str) -> int:
     return len(read_page(page).find_all(class_="line-sentence"))
 
 
-def test_hits_come_as_one_types(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=3, bound=False))
-    reservation_id = reserved(shared_app, code, "typed@example.com")
-    browser, code_id = shared_sign_in("viewer"), code_id_of(shared_app, code)
+def test_hits_come_as_one_types(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=3, bound=False))
+    reservation_id = reserved(app, code, "typed@example.com")
+    browser, code_id = sign_in("viewer"), code_id_of(app, code)
 
     def hits(typed: str) -> str:
         return browser.submit("/support/search/hits", q=typed).text
@@ -49,23 +49,23 @@ def test_hits_come_as_one_types(shared_app: AppClient, shared_sign_in: SignIn) -
     assert [read_page(hits(typed)).text for typed in ("", "typed@", "zz", "\x00")] == [""] * 4
 
 
-def test_chart_of_a_code_counts_one_use_without_a_plural(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=3, bound=False))
-    reserved(shared_app, code, "one@example.com")
-    page = read_page(shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}").text)
+def test_chart_of_a_code_counts_one_use_without_a_plural(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=3, bound=False))
+    reserved(app, code, "one@example.com")
+    page = read_page(sign_in("viewer").get(f"/support/codes/{code_id_of(app, code)}").text)
 
     summary = page.find("figure", id="chart").find("p", class_="unseen").text
 
     assert summary == "The balance changed once. At the end, used: 0; reserved: 1."
 
 
-def test_search_explains_why_a_code_did_not_work_for_an_address(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue()
-    reserved(shared_app, code)
-    shared_app.redeem(code, "stranger@example.com")
-    other = shared_app.issue(make_template(max_uses=2))
-    reserved(shared_app, other, "known@example.com")
-    browser = shared_sign_in("viewer")
+def test_search_explains_why_a_code_did_not_work_for_an_address(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue()
+    reserved(app, code)
+    app.redeem(code, "stranger@example.com")
+    other = app.issue(make_template(max_uses=2))
+    reserved(app, other, "known@example.com")
+    browser = sign_in("viewer")
 
     stranger = browser.search("stranger@example.com").headers["location"]
     page = browser.get(stranger).text
@@ -80,16 +80,16 @@ def test_search_explains_why_a_code_did_not_work_for_an_address(shared_app: AppC
 
 
 def test_search_says_that_no_more_were_counted(
-    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+    app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.web.support.search.ATTEMPTS_SHOWN", 2)
     for module in ("api.web.support.search", "projections.read_models.support_queries"):
         monkeypatch.setattr(f"{module}.COUNTED_MAX", 2)
-    browser, hints = shared_sign_in("viewer"), []
+    browser, hints = sign_in("viewer"), []
     for _ in range(3):
-        code = shared_app.issue()
-        reserved(shared_app, code, "counted@example.com")
-        shared_app.redeem(code, "stranger-counted@example.com")
+        code = app.issue()
+        reserved(app, code, "counted@example.com")
+        app.redeem(code, "stranger-counted@example.com")
         hits = [
             browser.submit("/support/search/hits", q=f"{name}@example.com") for name in ("counted", "stranger-counted")
         ]
@@ -102,57 +102,55 @@ def test_search_says_that_no_more_were_counted(
     ]
 
 
-def test_request_id_leads_to_its_events(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_request_id_leads_to_its_events(app: AppClient, sign_in: SignIn) -> None:
     """As answers and error pages show it; looked for on Enter only."""
-    code = shared_app.issue()
-    answer = shared_app.redeem(code)
+    code = app.issue()
+    answer = app.redeem(code)
     request_id = answer.headers["x-request-id"]
-    browser = shared_sign_in("viewer")
+    browser = sign_in("viewer")
 
     location = browser.search(request_id).headers["location"]
 
-    assert location == f"/support/codes/{code_id_of(shared_app, code)}/events/2"
+    assert location == f"/support/codes/{code_id_of(app, code)}/events/2"
     assert request_id in browser.get(location).text
     assert browser.search("0123456789abcdef").status_code == 404
 
 
-def test_request_id_leads_to_every_code_however_many_events_one_of_them_has(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
-    codes = [shared_app.issue(make_template(max_uses=None, bound=False)) for _ in range(2)]
+def test_request_id_leads_to_every_code_however_many_events_one_of_them_has(app: AppClient, sign_in: SignIn) -> None:
+    codes = [app.issue(make_template(max_uses=None, bound=False)) for _ in range(2)]
     items = [{"email": f"batch{number}@example.com", "code": codes[min(number, 1)]} for number in range(2 * SHOWN_MAX)]
-    answer = shared_app.client.post("/api/v1/redemptions/batch", json={"items": items}, headers=shared_app.key("admin"))
+    answer = app.client.post("/api/v1/redemptions/batch", json={"items": items}, headers=app.key("admin"))
 
-    page = shared_sign_in("viewer").search(answer.headers["x-request-id"])
+    page = sign_in("viewer").search(answer.headers["x-request-id"])
 
     links = [link for link in read_page(page.text).link_targets if "/events/" in link]
-    first, second = (f"/support/codes/{code_id_of(shared_app, code)}/events" for code in codes)
+    first, second = (f"/support/codes/{code_id_of(app, code)}/events" for code in codes)
     assert links == [f"{second}/{2 * SHOWN_MAX}", f"{first}/2"]
 
 
 @pytest.mark.parametrize(("codes", "is_cut"), [(2, False), (3, True)])
 def test_search_says_that_a_request_had_more_codes(
-    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, codes: int, *, is_cut: bool
+    app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, codes: int, *, is_cut: bool
 ) -> None:
     for module in ("search", "wide_search"):
         monkeypatch.setattr(f"api.web.support.{module}.SHOWN_MAX", 2)
-    items = [{"email": "batch@example.com", "code": shared_app.issue()} for _ in range(codes)]
-    answer = shared_app.client.post("/api/v1/redemptions/batch", json={"items": items}, headers=shared_app.key("admin"))
+    items = [{"email": "batch@example.com", "code": app.issue()} for _ in range(codes)]
+    answer = app.client.post("/api/v1/redemptions/batch", json={"items": items}, headers=app.key("admin"))
 
-    page = read_page(shared_sign_in("viewer").search(answer.headers["x-request-id"]).text)
+    page = read_page(sign_in("viewer").search(answer.headers["x-request-id"]).text)
 
     assert len([link for link in page.link_targets if "/events/" in link]) == 2
     assert ("Only the first 2 are listed." in page.text) == is_cut
 
 
 def test_stranger_has_pages_of_rejected_requests(
-    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+    app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.web.support.rejected_requests.SHOWN_MAX", 2)
-    code, browser = shared_app.issue(), shared_sign_in("viewer")
-    reserved(shared_app, code)
+    code, browser = app.issue(), sign_in("viewer")
+    reserved(app, code)
     for _ in range(3):
-        shared_app.redeem(code, "often@example.com")
+        app.redeem(code, "often@example.com")
     path = browser.search("often@example.com").headers["location"]
 
     first = read_page(browser.get(path).text).find("section", class_="ledger")
@@ -163,11 +161,11 @@ def test_stranger_has_pages_of_rejected_requests(
     assert [each.find("p", class_="pager").text for each in (first, second)] == ["Older", "Newest"]
 
 
-def test_history_of_one_person(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=5, bound=False))
-    reserved(shared_app, code, "li.wei@example.com")
-    reserved(shared_app, code, "mei@example.com")
-    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
+def test_history_of_one_person(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=5, bound=False))
+    reserved(app, code, "li.wei@example.com")
+    reserved(app, code, "mei@example.com")
+    browser, page = sign_in("viewer"), f"/support/codes/{code_id_of(app, code)}"
 
     sent = browser.submit(f"{page}/person", email="mei@example.com")
     nobody = browser.submit(f"{page}/person", email="no@example.com")
@@ -178,13 +176,13 @@ def test_history_of_one_person(shared_app: AppClient, shared_sign_in: SignIn) ->
     assert "no reservation with that email address" in browser.get(nobody.headers["location"]).text
 
 
-def test_history_of_a_time(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=9, bound=False))
+def test_history_of_a_time(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=9, bound=False))
     for number in range(4):
-        reserved(shared_app, code, f"p{number}@example.com")
-    code_id = code_id_of(shared_app, code)
-    lines = list(shared_app.services.reader.read_history(code_id))
-    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id}"
+        reserved(app, code, f"p{number}@example.com")
+    code_id = code_id_of(app, code)
+    lines = list(app.services.reader.read_history(code_id))
+    browser, page = sign_in("viewer"), f"/support/codes/{code_id}"
     since, until = lines[2].event.at.isoformat(), lines[3].event.at.isoformat()
 
     def shown(**query: str) -> list[int]:
@@ -198,11 +196,11 @@ def test_history_of_a_time(shared_app: AppClient, shared_sign_in: SignIn) -> Non
     assert browser.get(page, since="yesterday").status_code == 422
 
 
-def test_event_shows_its_cause_and_its_effects(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_event_shows_its_cause_and_its_effects(app: AppClient, sign_in: SignIn) -> None:
     """Both ways, with links; and the raw event, masked as everything is."""
-    code = shared_app.issue()
-    shared_app.attempt(reserved(shared_app, code), NO_SUCH)
-    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
+    code = app.issue()
+    app.attempt(reserved(app, code), NO_SUCH)
+    browser, page = sign_in("viewer"), f"/support/codes/{code_id_of(app, code)}"
 
     failed = browser.get(f"{page}/events/4")
     first = browser.get(f"{page}/events/1")
@@ -216,13 +214,13 @@ def test_event_shows_its_cause_and_its_effects(shared_app: AppClient, shared_sig
     assert [browser.get(f"{page}/events/{number}").status_code for number in ("6", "0", "x")] == [404, 422, 422]
 
 
-def test_every_number_is_explained(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=5, bound=False))
-    used, reserved_id, back = (reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b", "c"))
-    shared_app.attempt(used)
-    shared_app.attempt(back, NO_SUCH)
-    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
-    issued_at = next(iter(shared_app.services.reader.read_history(code_id_of(shared_app, code)))).event.at
+def test_every_number_is_explained(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=5, bound=False))
+    used, reserved_id, back = (reserved(app, code, f"{name}@example.com") for name in ("a", "b", "c"))
+    app.attempt(used)
+    app.attempt(back, NO_SUCH)
+    browser, page = sign_in("viewer"), f"/support/codes/{code_id_of(app, code)}"
+    issued_at = next(iter(app.services.reader.read_history(code_id_of(app, code)))).event.at
 
     text = browser.get(f"{page}/explain").text
     assert "***@" in read_page(text).find("section", aria_labelledby="used").text, "to whom each use was sent"
@@ -236,11 +234,12 @@ def test_every_number_is_explained(shared_app: AppClient, shared_sign_in: SignIn
     assert browser.get("/support/codes/00000000-0000-0000-0000-000000000001/explain").status_code == 404
 
 
-def test_number_that_drifted_is_in_the_work_list(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code_id = code_id_of(shared_app, shared_app.issue())
-    browser = shared_sign_in("viewer")
+@pytest.mark.usefixtures("own_app")
+def test_number_that_drifted_is_in_the_work_list(app: AppClient, sign_in: SignIn) -> None:
+    code_id = code_id_of(app, app.issue())
+    browser = sign_in("viewer")
     before = browser.get("/support/work").text
-    with shared_app.services.storage.datastore.get_connection() as conn:
+    with app.services.storage.datastore.get_connection() as conn:
         conn.execute("INSERT INTO drifting_codes (code_id, found_at, rows) VALUES (%s, now(), 2)", (code_id,))
 
     assert "Every balance that was checked equals the event log" in before
@@ -248,9 +247,9 @@ def test_number_that_drifted_is_in_the_work_list(shared_app: AppClient, shared_s
 
 
 def test_campaign_that_drifted_is_named_in_the_work_list_and_not_taken_for_a_code(
-    shared_app: AppClient, shared_sign_in: SignIn
+    app: AppClient, sign_in: SignIn
 ) -> None:
-    services = shared_app.services
+    services = app.services
     fair, lost = (
         create_campaign(
             services, Caller("staff"), CampaignTerms(name, *[None] * (len(CAMPAIGN_TERM_NAMES) - 1))
@@ -262,7 +261,7 @@ def test_campaign_that_drifted_is_named_in_the_work_list_and_not_taken_for_a_cod
             conn.execute("INSERT INTO drifting_codes (code_id, found_at, rows) VALUES (%s, now(), 1)", (campaign_id,))
         conn.execute("DELETE FROM campaigns WHERE campaign_id = %s", (lost,))
 
-    for_admin, for_viewer = (read_page(shared_sign_in(role).get("/support/work").text) for role in ("admin", "viewer"))
+    for_admin, for_viewer = (read_page(sign_in(role).get("/support/work").text) for role in ("admin", "viewer"))
     linked = {link for link in for_admin.link_targets if "/campaigns/" in link}
 
     assert linked == {f"/admin/campaigns/{campaign_id}" for campaign_id in (fair, lost)}
@@ -272,12 +271,12 @@ def test_campaign_that_drifted_is_named_in_the_work_list_and_not_taken_for_a_cod
     assert not {f"/support/codes/{fair}", f"/support/codes/{lost}"} & {*for_admin.link_targets}
 
 
-def test_lines_that_matter_less_are_hidden_and_counted(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=3, bound=False))
-    shared_app.attempt(reserved(shared_app, code))
+def test_lines_that_matter_less_are_hidden_and_counted(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=3, bound=False))
+    app.attempt(reserved(app, code))
     later = OutcomeUnknown(server="mx1:25", cause="timeout")
-    shared_app.attempt(reserved(shared_app, code, "mei@example.com"), later)
-    page, browser = f"/support/codes/{code_id_of(shared_app, code)}", shared_sign_in("viewer")
+    app.attempt(reserved(app, code, "mei@example.com"), later)
+    page, browser = f"/support/codes/{code_id_of(app, code)}", sign_in("viewer")
 
     def pages_of(query: str) -> str:
         return "".join(each.text for each in read_history_pages(browser, f"{page}?{query}"))
@@ -296,12 +295,12 @@ def test_lines_that_matter_less_are_hidden_and_counted(shared_app: AppClient, sh
 
 @pytest.mark.parametrize("filters", ["channel=smtp", "actor=worker", "level=step"])
 def test_number_of_hidden_lines_is_of_those_that_the_filter_leaves(
-    shared_app: AppClient, shared_sign_in: SignIn, filters: str
+    app: AppClient, sign_in: SignIn, filters: str
 ) -> None:
-    code = shared_app.issue(make_template(max_uses=3, bound=False))
-    shared_app.attempt(reserved(shared_app, code))
-    shared_app.attempt(reserved(shared_app, code, "mei@example.com"), OutcomeUnknown(server="mx1:25", cause="timeout"))
-    path, browser = f"/support/codes/{code_id_of(shared_app, code)}?{filters}", shared_sign_in("viewer")
+    code = app.issue(make_template(max_uses=3, bound=False))
+    app.attempt(reserved(app, code))
+    app.attempt(reserved(app, code, "mei@example.com"), OutcomeUnknown(server="mx1:25", cause="timeout"))
+    path, browser = f"/support/codes/{code_id_of(app, code)}?{filters}", sign_in("viewer")
 
     some = read_history_pages(browser, path)
     everything = read_history_pages(browser, path.replace("level=step", "x=1") + "&level=noise")
@@ -313,14 +312,14 @@ def test_number_of_hidden_lines_is_of_those_that_the_filter_leaves(
 
 
 def test_number_of_hidden_lines_says_that_no_more_were_counted(
-    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+    app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of an actor, whose events have no index; the number of all is counted."""
     monkeypatch.setattr("api.web.support.code_page.HIDDEN_COUNTED_MAX", 2)
-    code = shared_app.issue(make_template(max_uses=3, bound=False))
+    code = app.issue(make_template(max_uses=3, bound=False))
     for name in ("li", "mei", "wang"):
-        shared_app.attempt(reserved(shared_app, code, f"{name}@example.com"))
-    page, browser = f"/support/codes/{code_id_of(shared_app, code)}", shared_sign_in("viewer")
+        app.attempt(reserved(app, code, f"{name}@example.com"))
+    page, browser = f"/support/codes/{code_id_of(app, code)}", sign_in("viewer")
 
     workers, all_actors = (browser.get(page, **query).text for query in ({"actor": "worker"}, {"level": ""}))
 
@@ -329,15 +328,15 @@ def test_number_of_hidden_lines_says_that_no_more_were_counted(
 
 
 def test_search_for_an_actor_continues_on_the_next_page(
-    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+    app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page searches a bounded number of events, and its link leads on to the rest, in either order."""
     monkeypatch.setattr("api.web.support.code_page.SEARCHED_MAX", 2)
-    code = shared_app.issue(make_template(max_uses=3, bound=False))
-    shared_app.attempt(reserved(shared_app, code))
-    browser = shared_sign_in("viewer")
+    code = app.issue(make_template(max_uses=3, bound=False))
+    app.attempt(reserved(app, code))
+    browser = sign_in("viewer")
     for order, expected in (("newest", [0, 1]), ("oldest", [1, 0])):
-        line_counts, path = [], f"/support/codes/{code_id_of(shared_app, code)}?actor=person&order={order}"
+        line_counts, path = [], f"/support/codes/{code_id_of(app, code)}?actor=person&order={order}"
         for _ in expected:
             text = browser.get(path).text
             line_counts.append(_count_sentences(text))
@@ -346,16 +345,16 @@ def test_search_for_an_actor_continues_on_the_next_page(
         assert (order, line_counts, path) == (order, expected, "")
 
 
-def test_filters_are_saved_by_name_for_the_one_who_saves_them(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code_id, other_id = (code_id_of(shared_app, shared_app.issue()) for _ in range(2))
-    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id}"
+def test_filters_are_saved_by_name_for_the_one_who_saves_them(app: AppClient, sign_in: SignIn) -> None:
+    code_id, other_id = (code_id_of(app, app.issue()) for _ in range(2))
+    browser, page = sign_in("viewer"), f"/support/codes/{code_id}"
     query = "?level=noise&actor=worker&since=2026-01-01T00:00:00"
 
     for name in ("Workers", " Workers ", "<b>"):
         answer = browser.submit(f"{page}/views{query}", name=name)
         assert answer.headers["location"].startswith(f"{page}?")
     listed = browser.get(f"/support/codes/{other_id}").text
-    strangers = shared_sign_in("admin").get(page).text
+    strangers = sign_in("admin").get(page).text
 
     assert listed.count('href="?level=noise&amp;actor=worker#lines">Workers</a>') == 1
     assert ">&lt;b&gt;</a>" in listed
@@ -366,11 +365,11 @@ def test_filters_are_saved_by_name_for_the_one_who_saves_them(shared_app: AppCli
     assert 'class="views"' not in browser.get(page).text
 
 
-def test_step_back_passes_all_events_of_one_time(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=3, bound=False))
+def test_step_back_passes_all_events_of_one_time(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=3, bound=False))
     for number in range(2):
-        shared_app.attempt(shared_app.redeem(code, f"step{number}@example.com").json()["reservation_id"])
-    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
+        app.attempt(app.redeem(code, f"step{number}@example.com").json()["reservation_id"])
+    browser, path = sign_in("viewer"), f"/support/codes/{code_id_of(app, code)}"
 
     places, text = [], browser.get(path).text
     while (step := re.search(r'data-step="earlier" href="([^"]+)"', text)) is not None:
@@ -383,20 +382,18 @@ def test_step_back_passes_all_events_of_one_time(shared_app: AppClient, shared_s
     assert len(places) > 2
 
 
-def test_page_of_a_code_names_open_cases_and_rejected_requests_first(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
-    code = shared_app.issue(make_template(max_uses=3))
-    reservation_id = reserved(shared_app, code)
-    shared_app.attempt(reservation_id)
-    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
+def test_page_of_a_code_names_open_cases_and_rejected_requests_first(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=3))
+    reservation_id = reserved(app, code)
+    app.attempt(reservation_id)
+    browser, page = sign_in("support"), f"/support/codes/{code_id_of(app, code)}"
     quiet = read_page(browser.get(page).text)
-    shared_app.redeem(code, "stranger@example.com")
+    app.redeem(code, "stranger@example.com")
     browser.submit(f"/support/reservations/{reservation_id}/acts/refund", access="revoke", nonce="n1", note="asked")
-    shared_app.services.storage.ledger.execute(
+    app.services.storage.ledger.execute(
         [
             RecordRemovalOutcome(
-                context=CommandContext(now=shared_app.services.now(), actor="sweep"),
+                context=CommandContext(now=app.services.now(), actor="sweep"),
                 reservation_id=UUID(reservation_id),
                 attempt=1,
                 channel="webhook",
@@ -426,11 +423,11 @@ def test_page_of_a_code_names_open_cases_and_rejected_requests_first(
     ],
 )
 def test_axes_of_the_chart_are_labeled(
-    shared_app: AppClient, shared_sign_in: SignIn, language: str, uses: str, true: str, squeezed: str
+    app: AppClient, sign_in: SignIn, language: str, uses: str, true: str, squeezed: str
 ) -> None:
-    code = shared_app.issue(make_template(max_uses=2, bound=False))
-    shared_app.redeem(code, "axis@example.com")
-    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}?lang={language}"
+    code = app.issue(make_template(max_uses=2, bound=False))
+    app.redeem(code, "axis@example.com")
+    browser, path = sign_in("viewer"), f"/support/codes/{code_id_of(app, code)}?lang={language}"
 
     chart = read_page(browser.get(path).text).find("figure", id="chart")
     (link,) = [target for target in chart.link_targets if "scale=" in target]

@@ -23,6 +23,7 @@ from tests.support.ledger.code_template import make_template
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
+@pytest.mark.usefixtures("own_app")
 def test_numbers_are_those_of_the_ledger(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     code = app.issue(make_template(max_uses=3, bound=False))
     ids = [app.redeem(code, f"p{number}@example.com").json()["reservation_id"] for number in range(3)]
@@ -54,6 +55,7 @@ def test_numbers_are_those_of_the_ledger(app: AppClient, sign_in: Callable[..., 
     assert re.findall("[\u4e00-\u9fff] [\u4e00-\u9fff]", chinese) == []
 
 
+@pytest.mark.usefixtures("own_app")
 def test_dashboard_names_the_domains_whose_addresses_bounce(
     app: AppClient, sign_in: Callable[..., StaffBrowser]
 ) -> None:
@@ -77,6 +79,7 @@ def test_dashboard_names_the_domains_whose_addresses_bounce(
     assert "a@bad.example" not in page
 
 
+@pytest.mark.usefixtures("own_app")
 def test_dashboard_shows_pending_work_and_outages(app: AppClient, sign_in: Callable[..., StaffBrowser]) -> None:
     app.redeem(app.issue())
     with app.services.storage.datastore.get_connection() as conn:
@@ -89,6 +92,7 @@ def test_dashboard_shows_pending_work_and_outages(app: AppClient, sign_in: Calla
     assert "row-bad" in page
 
 
+@pytest.mark.usefixtures("own_app")
 @pytest.mark.parametrize(("revoke_access", "is_shown"), [(False, True), (True, False)])
 def test_dashboard_shows_refunded_uses_whose_access_stands(
     app: AppClient, sign_in: Callable[..., StaffBrowser], *, revoke_access: bool, is_shown: bool
@@ -109,6 +113,7 @@ def test_dashboard_shows_refunded_uses_whose_access_stands(
     assert ("Refunded, access kept" in page) == is_shown
 
 
+@pytest.mark.usefixtures("own_app")
 def test_sum_that_takes_too_long_is_given_up(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database ends the question itself, and the next one is answered."""
     reader = DashboardReader(app.services.storage)

@@ -19,17 +19,17 @@ SignIn = Callable[..., StaffBrowser]
 
 
 @pytest.mark.usual_world("as many events as a correction, a further use and a rebind have")
-def test_graph_leads_across_corrections_further_uses_and_rebinds(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=9, bound=False))
-    code_id, browser = code_id_of(shared_app, code), shared_sign_in("support")
-    wrong = shared_app.redeem(code, "wrong@exmaple.com").json()["reservation_id"]
-    shared_app.attempt(wrong)
-    right = shared_app.correct(wrong, email="right@example.com", code=code).json()["reservation_id"]
-    shared_app.attempt(right)
-    further = shared_app.redeem(code, "right@example.com", again=right).json()["reservation_id"]
-    shared_app.attempt(further)
+def test_graph_leads_across_corrections_further_uses_and_rebinds(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=9, bound=False))
+    code_id, browser = code_id_of(app, code), sign_in("support")
+    wrong = app.redeem(code, "wrong@exmaple.com").json()["reservation_id"]
+    app.attempt(wrong)
+    right = app.correct(wrong, email="right@example.com", code=code).json()["reservation_id"]
+    app.attempt(right)
+    further = app.redeem(code, "right@example.com", again=right).json()["reservation_id"]
+    app.attempt(further)
     browser.submit(f"/support/reservations/{right}/acts/rebind", group="Sales", note="moved", nonce="n1", step="apply")
-    events = {entry.version: entry.event for entry in shared_app.services.states.read_entries(code_id, range(1, 40))}
+    events = {entry.version: entry.event for entry in app.services.states.read_entries(code_id, range(1, 40))}
 
     page = browser.get(f"/support/codes/{code_id}/events/2").text
     graph = read_page(page).find("ol", class_="causes")
@@ -57,41 +57,37 @@ def test_graph_leads_across_corrections_further_uses_and_rebinds(shared_app: App
 
 
 @pytest.mark.parametrize(("uses", "is_more"), [(1, False), (ROUNDS_MAX + 2, True)])
-def test_graph_says_that_events_are_left_out(
-    shared_app: AppClient, shared_sign_in: SignIn, uses: int, *, is_more: bool
-) -> None:
+def test_graph_says_that_events_are_left_out(app: AppClient, sign_in: SignIn, uses: int, *, is_more: bool) -> None:
     """Where further uses follow each other for longer than the page reads, in both directions."""
-    code = shared_app.issue(make_template(max_uses=None, bound=False))
-    code_id, browser = code_id_of(shared_app, code), shared_sign_in("viewer")
+    code = app.issue(make_template(max_uses=None, bound=False))
+    code_id, browser = code_id_of(app, code), sign_in("viewer")
     again: dict[str, str] = {}
     for _ in range(uses):
-        reservation_id = shared_app.redeem(code, "ada@example.com", **again).json()["reservation_id"]
-        shared_app.attempt(reservation_id)
+        reservation_id = app.redeem(code, "ada@example.com", **again).json()["reservation_id"]
+        app.attempt(reservation_id)
         again = {"again": reservation_id}
-    newest = shared_app.services.states.find_newest_version(code_id) if is_more else 2
+    newest = app.services.states.find_newest_version(code_id) if is_more else 2
 
     pages = [browser.get(f"/support/codes/{code_id}/events/{version}").text for version in (2, newest)]
 
     assert ["and more" in read_page(page).text for page in pages] == [is_more] * 2
 
 
-def test_event_shows_its_stored_form_and_the_same_action_on_other_codes(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
-    codes = [shared_app.issue(make_template(max_uses=3, bound=False)) for _ in range(2)]
-    correlation_id, browser = uuid4(), shared_sign_in("viewer")
+def test_event_shows_its_stored_form_and_the_same_action_on_other_codes(app: AppClient, sign_in: SignIn) -> None:
+    codes = [app.issue(make_template(max_uses=3, bound=False)) for _ in range(2)]
+    correlation_id, browser = uuid4(), sign_in("viewer")
     for code in codes:
-        reservation_id = UUID(shared_app.redeem(code, "ada@example.com").json()["reservation_id"])
+        reservation_id = UUID(app.redeem(code, "ada@example.com").json()["reservation_id"])
         context = CommandContext(
-            now=shared_app.services.now(),
+            now=app.services.now(),
             actor="operator",
             request_id="0123456789abcdef",
             correlation_id=correlation_id,
         )
         command = RefundReservation(context=context, reservation_id=reservation_id, cause="staff")
-        shared_app.services.storage.ledger.execute([command])
-    first, second = (code_id_of(shared_app, code) for code in codes)
-    position = shared_app.services.states.read_entries(first, [3])[0].position
+        app.services.storage.ledger.execute([command])
+    first, second = (code_id_of(app, code) for code in codes)
+    position = app.services.states.read_entries(first, [3])[0].position
 
     page = read_page(browser.get(f"/support/codes/{first}/events/3").text)
 
@@ -112,19 +108,19 @@ def test_event_shows_its_stored_form_and_the_same_action_on_other_codes(
 
 @pytest.mark.parametrize(("codes", "is_more"), [(3, False), (4, True)])
 def test_event_says_that_the_same_action_had_more_codes(
-    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, codes: int, *, is_more: bool
+    app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, codes: int, *, is_more: bool
 ) -> None:
     monkeypatch.setattr("api.use_cases.past_states.causes.COMPANIONS_MAX", 2)
-    context = CommandContext(now=shared_app.services.now(), actor="operator", correlation_id=uuid4())
+    context = CommandContext(now=app.services.now(), actor="operator", correlation_id=uuid4())
     code_ids = []
     for _ in range(codes):
-        code = shared_app.issue()
-        reservation_id = UUID(shared_app.redeem(code, "ada@example.com").json()["reservation_id"])
+        code = app.issue()
+        reservation_id = UUID(app.redeem(code, "ada@example.com").json()["reservation_id"])
         command = RefundReservation(context=context, reservation_id=reservation_id, cause="staff")
-        shared_app.services.storage.ledger.execute([command])
-        code_ids.append(code_id_of(shared_app, code))
+        app.services.storage.ledger.execute([command])
+        code_ids.append(code_id_of(app, code))
 
-    page = read_page(shared_sign_in("viewer").get(f"/support/codes/{code_ids[0]}/events/3").text)
+    page = read_page(sign_in("viewer").get(f"/support/codes/{code_ids[0]}/events/3").text)
 
     assert len(page.find("ul", class_="cause-companions").find_all("a")) == 2
     assert ("and more" in page.text) == is_more

@@ -13,11 +13,6 @@ from tests.support.clients.staff_browser import StaffBrowser
 from tests.support.ledger.code_template import make_template
 
 
-@pytest.fixture
-def admin(sign_in: Callable[..., StaffBrowser]) -> StaffBrowser:
-    return sign_in("admin")
-
-
 def list_rows(page: Element) -> list[list[str]]:
     """The links of each rejected request: its code, its campaign if it has one, and its recipient if known."""
     return [row.link_targets for row in page.find("main").rows]
@@ -54,6 +49,7 @@ def reject(app: AppClient, admin: StaffBrowser) -> str:
     return campaign
 
 
+@pytest.mark.usefixtures("own_app")
 def test_numbers_of_a_campaign_lead_to_the_requests_that_they_count(
     app: AppClient, admin: StaffBrowser, sign_in: Callable[..., StaffBrowser]
 ) -> None:
@@ -75,6 +71,7 @@ def test_numbers_of_a_campaign_lead_to_the_requests_that_they_count(
     assert campaign in listed.link_targets
 
 
+@pytest.mark.usefixtures("own_app")
 def test_dashboard_leads_to_the_requests_of_a_reason(
     app: AppClient, admin: StaffBrowser, sign_in: Callable[..., StaffBrowser]
 ) -> None:
@@ -97,6 +94,7 @@ def test_dashboard_leads_to_the_requests_of_a_reason(
     assert viewer.get(person[0]).status_code == 200
 
 
+@pytest.mark.usefixtures("own_app")
 def test_pages_show_each_request_once_when_many_have_one_time(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +112,7 @@ def test_pages_show_each_request_once_when_many_have_one_time(
     assert seen == [2, 2, 1]
 
 
+@pytest.mark.usefixtures("own_app")
 def test_oldest_requests_come_first_on_request(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,13 +29,11 @@ GREYLISTED = Rejected(
 )
 
 
-def test_waterfall_shows_steps_words_and_ids(
-    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code = shared_app.issue(make_template(max_uses=2, bound=False))
-    response = shared_app.redeem(code, "zoe@example.com")
-    reservation_id, browser = response.json()["reservation_id"], shared_sign_in("support")
-    shared_app.attempt(reservation_id, GREYLISTED, ms_ago=(40, 30, 5, 20))
+def test_waterfall_shows_steps_words_and_ids(app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = app.issue(make_template(max_uses=2, bound=False))
+    response = app.redeem(code, "zoe@example.com")
+    reservation_id, browser = response.json()["reservation_id"], sign_in("support")
+    app.attempt(reservation_id, GREYLISTED, ms_ago=(40, 30, 5, 20))
     path = f"/support/reservations/{reservation_id}"
     monkeypatch.setattr(TRACING, "find_trace_id", lambda _: TRACE_ID)
 
@@ -46,7 +44,7 @@ def test_waterfall_shows_steps_words_and_ids(
     table = read_page(masked.text).find("table", class_="fall-table")
     assert "Announce sender and recipient" in table.text
     assert "temporarily accepts no mail (451)" in table.text
-    assert table.find_all("a", href=f"/support/codes/{code_id_of(shared_app, code)}/events/4")
+    assert table.find_all("a", href=f"/support/codes/{code_id_of(app, code)}/events/4")
     assert "What the mail server said is shown once" in masked.text
     assert "4.7.1 come back" not in masked.text
     assert "4.7.1 come back, zoe@x.org" in read_page(revealed).find("table", class_="fall-table").text
@@ -56,14 +54,14 @@ def test_waterfall_shows_steps_words_and_ids(
     assert TRACE_ID in ids
 
 
-def test_link_is_shown_for_some_minutes_after_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    reservation_id = shared_app.redeem(shared_app.issue(), "far@example.com").json()["reservation_id"]
-    shared_app.attempt(reservation_id)
-    path, browser = f"/support/reservations/{reservation_id}", shared_sign_in("support")
+def test_link_is_shown_for_some_minutes_after_a_reason(app: AppClient, sign_in: SignIn) -> None:
+    reservation_id = app.redeem(app.issue(), "far@example.com").json()["reservation_id"]
+    app.attempt(reservation_id)
+    path, browser = f"/support/reservations/{reservation_id}", sign_in("support")
     before = read_page(browser.get(path).text)
     refused = browser.submit(f"{path}/reveal-link", f"{path}/reveal-link", reason=" ")
     shown = browser.submit(f"{path}/reveal-link", f"{path}/reveal-link", reason="by phone, ticket 12")
-    page, other = read_page(browser.get(path).text), read_page(shared_sign_in("admin").get(path).text)
+    page, other = read_page(browser.get(path).text), read_page(sign_in("admin").get(path).text)
 
     assert f"{path}/reveal-link" in before.link_targets
     assert (refused.status_code, shown.status_code) == (422, 303)
@@ -73,12 +71,10 @@ def test_link_is_shown_for_some_minutes_after_a_reason(shared_app: AppClient, sh
     assert "link of email 1 given by hand" in page.text
 
 
-def test_waterfall_shows_unmeasured_attempts_whole_and_small_in_lists(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
-    reservation_id = shared_app.redeem(shared_app.issue(), "old@example.com").json()["reservation_id"]
-    browser = shared_sign_in("viewer")
-    shared_app.attempt(reservation_id)
+def test_waterfall_shows_unmeasured_attempts_whole_and_small_in_lists(app: AppClient, sign_in: SignIn) -> None:
+    reservation_id = app.redeem(app.issue(), "old@example.com").json()["reservation_id"]
+    browser = sign_in("viewer")
+    app.attempt(reservation_id)
 
     page, home = browser.get(f"/support/reservations/{reservation_id}?scale=true"), browser.get("/support")
 
@@ -90,10 +86,10 @@ def test_waterfall_shows_unmeasured_attempts_whole_and_small_in_lists(
     assert any(label.startswith("Took ") for label in bars)
 
 
-def test_page_stays_small_after_many_attempts(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_page_stays_small_after_many_attempts(app: AppClient, sign_in: SignIn) -> None:
     """An unreachable server spends no attempts: the newest steps and events are shown, with the count of the others."""
-    reservation_id = UUID(shared_app.redeem(shared_app.issue(), "far@example.com").json()["reservation_id"])
-    ledger, at = shared_app.services.storage.ledger, shared_app.services.now()
+    reservation_id = UUID(app.redeem(app.issue(), "far@example.com").json()["reservation_id"])
+    ledger, at = app.services.storage.ledger, app.services.now()
     for number in range(1, 26):
         context = CommandContext(now=at, actor="worker", actor_id="w1", request_id="t1")
         claim = ClaimAttempt(context=context, reservation_id=reservation_id, channel="smtp", case_id=uuid4())
@@ -109,24 +105,22 @@ def test_page_stays_small_after_many_attempts(shared_app: AppClient, shared_sign
         ledger.execute([claim])
         at = done(ledger.execute([outcome])[0]).require_reservation().next_attempt_at or at
 
-    page = shared_sign_in("support").get(f"/support/reservations/{reservation_id}").text
+    page = sign_in("support").get(f"/support/reservations/{reservation_id}").text
 
     assert len(page.encode()) < BYTES_MAX
     assert "Earlier events: " in page
     assert "Earlier steps that are not shown: " in page
 
 
-def test_correction_is_offered_for_a_code_of_a_campaign_and_chosen_domains(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
+def test_correction_is_offered_for_a_code_of_a_campaign_and_chosen_domains(app: AppClient, sign_in: SignIn) -> None:
     """The domain of an address is checked once it is typed: one that the code admits is accepted, another is not."""
-    admin = shared_app.key("admin")
-    campaign = shared_app.client.post("/api/v1/campaigns", json={"name": "Autumn", "max_uses": 5}, headers=admin).json()
+    admin = app.key("admin")
+    campaign = app.client.post("/api/v1/campaigns", json={"name": "Autumn", "max_uses": 5}, headers=admin).json()
     terms = make_template(max_uses=2, bound=False, allowed_domains="example.com exmaple.com")
-    code = shared_app.issue(replace(terms, campaign_id=UUID(campaign["id"])))
-    reservation_id = shared_app.redeem(code, "mei@exmaple.com").json()["reservation_id"]
-    shared_app.attempt(reservation_id)
-    path, browser = f"/support/reservations/{reservation_id}", shared_sign_in("support")
+    code = app.issue(replace(terms, campaign_id=UUID(campaign["id"])))
+    reservation_id = app.redeem(code, "mei@exmaple.com").json()["reservation_id"]
+    app.attempt(reservation_id)
+    path, browser = f"/support/reservations/{reservation_id}", sign_in("support")
 
     offered = read_page(browser.get(path).text).find_all("a", href=f"{path}/acts/correct")
     other = browser.submit(f"{path}/acts/correct", email="mei@elsewhere.org", note="spelled", nonce="n1", step="apply")
@@ -137,19 +131,19 @@ def test_correction_is_offered_for_a_code_of_a_campaign_and_chosen_domains(
     assert right.headers["location"].endswith("?done=correct")
 
 
-def test_events_name_their_order_which_is_not_that_of_the_code(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_events_name_their_order_which_is_not_that_of_the_code(app: AppClient, sign_in: SignIn) -> None:
     """A reservation is shown from its beginning, like its waterfall; the page of a code from its newest event."""
-    code = shared_app.issue(make_template(max_uses=2, bound=False))
+    code = app.issue(make_template(max_uses=2, bound=False))
     reservation_id, browser = (
-        shared_app.redeem(code, "zoe@example.com").json()["reservation_id"],
-        shared_sign_in("support"),
+        app.redeem(code, "zoe@example.com").json()["reservation_id"],
+        sign_in("support"),
     )
-    shared_app.attempt(reservation_id)
+    app.attempt(reservation_id)
 
     one = read_page(browser.get(f"/support/reservations/{reservation_id}").text).find(
         "section", aria_labelledby="story"
     )
-    history = read_page(browser.get(f"/support/codes/{code_id_of(shared_app, code)}").text).find("div", id="lines")
+    history = read_page(browser.get(f"/support/codes/{code_id_of(app, code)}").text).find("div", id="lines")
 
     versions = [
         [int(line.attributes["data-version"]) for line in part.find_all("li") if "data-version" in line.attributes]

@@ -21,8 +21,8 @@ EMAIL = "li.wei@example.com"
 SignIn = Callable[..., StaffBrowser]
 
 
-def reserved(shared_app: AppClient, code: str, email: str = EMAIL) -> str:
-    reservation_id: str = shared_app.redeem(code, email).json()["reservation_id"]
+def reserved(app: AppClient, code: str, email: str = EMAIL) -> str:
+    reservation_id: str = app.redeem(code, email).json()["reservation_id"]
     return reservation_id
 
 
@@ -31,10 +31,10 @@ def shown_balances(browser: StaffBrowser, path: str) -> list[tuple[int, ...]]:
     return [balance for page in read_history_pages(browser, path) for balance in balances(page)]
 
 
-def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=3))
-    reservation_id = reserved(shared_app, code)
-    browser, code_id = shared_sign_in("viewer"), code_id_of(shared_app, code)
+def test_each_key_finds_its_page(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=3))
+    reservation_id = reserved(app, code)
+    browser, code_id = sign_in("viewer"), code_id_of(app, code)
 
     def search(typed: str) -> str:
         return browser.search(typed).headers["location"]
@@ -45,7 +45,7 @@ def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) 
     assert search(str(code_id)) == f"/support/codes/{code_id}"
     assert search(reservation_id) == f"/support/reservations/{reservation_id}"
     assert search(f"<{reservation_id}.1@ledger.test>") == f"/support/reservations/{reservation_id}"
-    secret = shared_app.services.settings.secret_key.get_secret_value().encode()
+    secret = app.services.settings.secret_key.get_secret_value().encode()
     link = f"https://ledger.test/a/{link_token(secret, DeliveryRef(UUID(reservation_id), 1))}"
     assert search(f"it says {link} is not valid") == f"/support/reservations/{reservation_id}"
     person = search(EMAIL.upper())
@@ -69,18 +69,18 @@ def test_each_key_finds_its_page(shared_app: AppClient, shared_sign_in: SignIn) 
         ("00000000-0000-0000-0000-000000000009", "No code, ID or receipt matches"),
     ],
 )
-def test_unknown_id_is_answered_with_its_reason(shared_sign_in: SignIn, typed: str, says: str) -> None:
-    answer = shared_sign_in("viewer").search(typed)
+def test_unknown_id_is_answered_with_its_reason(sign_in: SignIn, typed: str, says: str) -> None:
+    answer = sign_in("viewer").search(typed)
 
     assert answer.status_code == 404
     assert says in answer.text
 
 
-def test_codes_with_one_ending_are_listed(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    ids = [code_id_of(shared_app, shared_app.issue()) for _ in range(SHOWN_MAX + 1)]
-    with shared_app.services.storage.datastore.get_connection() as conn:
+def test_codes_with_one_ending_are_listed(app: AppClient, sign_in: SignIn) -> None:
+    ids = [code_id_of(app, app.issue()) for _ in range(SHOWN_MAX + 1)]
+    with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE code_texts SET hint = 'AB12' WHERE code_id = ANY(%s)", (ids,))
-    browser = shared_sign_in("viewer")
+    browser = sign_in("viewer")
 
     hits = browser.search("ab12")
     listed = browser.get("/support/codes", ends="AB12")
@@ -93,10 +93,10 @@ def test_codes_with_one_ending_are_listed(shared_app: AppClient, shared_sign_in:
     assert {f"/support/codes/{code_id}" for code_id in ids} <= {*read_page(listed.text).link_targets}
 
 
-def test_statement_has_the_balance_after_each_line(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=2))
-    shared_app.attempt(reserved(shared_app, code))
-    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
+def test_statement_has_the_balance_after_each_line(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=2))
+    app.attempt(reserved(app, code))
+    browser, path = sign_in("viewer"), f"/support/codes/{code_id_of(app, code)}"
     page = browser.get(f"{path}?level=noise")
 
     assert shown_balances(browser, f"{path}?level=noise") == [(1, 0, 1), (0, 1, 1), (0, 1, 1), (0, 0, 2)]
@@ -109,12 +109,12 @@ def test_statement_has_the_balance_after_each_line(shared_app: AppClient, shared
     assert len(page.text.encode()) < 100_000
 
 
-def test_long_statement_is_paged_by_version(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_long_statement_is_paged_by_version(app: AppClient, sign_in: SignIn) -> None:
     """Each line once, in order, over all pages. A run of equal events ends on the page on which it begins."""
-    code = shared_app.issue(make_template(max_uses=None, bound=False))
+    code = app.issue(make_template(max_uses=None, bound=False))
     for number in range(45):
-        reserved(shared_app, code, f"p{number}@example.com")
-    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
+        reserved(app, code, f"p{number}@example.com")
+    browser, path = sign_in("viewer"), f"/support/codes/{code_id_of(app, code)}"
 
     for order in ("newest", "oldest"):
         pages = read_history_pages(browser, f"{path}?order={order}")
@@ -123,11 +123,11 @@ def test_long_statement_is_paged_by_version(shared_app: AppClient, shared_sign_i
         assert seen == (list(range(46, 0, -1)) if order == "newest" else list(range(1, 47)))
 
 
-def test_statement_as_it_was(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=2))
-    shared_app.attempt(reserved(shared_app, code))
-    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
-    issued_at = shared_app.services.now() - timedelta(hours=1)
+def test_statement_as_it_was(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=2))
+    app.attempt(reserved(app, code))
+    browser, path = sign_in("viewer"), f"/support/codes/{code_id_of(app, code)}"
+    issued_at = app.services.now() - timedelta(hours=1)
 
     traveled = browser.get(f"{path}?at_event=2")
     then = browser.get(path + traveled.headers["location"])
@@ -141,12 +141,12 @@ def test_statement_as_it_was(shared_app: AppClient, shared_sign_in: SignIn) -> N
     assert browser.get(path, as_of="yesterday").status_code == 422
 
 
-def test_statement_by_kind_and_by_reservation(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=3, bound=False))
-    first = reserved(shared_app, code)
-    shared_app.attempt(first, NO_SUCH)
-    second = reserved(shared_app, code, "mei@example.com")
-    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
+def test_statement_by_kind_and_by_reservation(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=3, bound=False))
+    first = reserved(app, code)
+    app.attempt(first, NO_SUCH)
+    second = reserved(app, code, "mei@example.com")
+    browser, path = sign_in("viewer"), f"/support/codes/{code_id_of(app, code)}"
 
     kind = browser.get(path, kind="UseReserved")
     one = browser.get(path, reservation=first, order="oldest")
@@ -158,12 +158,12 @@ def test_statement_by_kind_and_by_reservation(shared_app: AppClient, shared_sign
     assert "refunded" in groups
 
 
-def test_groups_are_paged_too(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=None, bound=False))
-    expected = [reserved(shared_app, code, f"p{number}@example.com") for number in range(11)]
+def test_groups_are_paged_too(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=None, bound=False))
+    expected = [reserved(app, code, f"p{number}@example.com") for number in range(11)]
     for reservation_id in expected:
-        shared_app.attempt(reservation_id, NO_SUCH)
-    browser, path = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
+        app.attempt(reservation_id, NO_SUCH)
+    browser, path = sign_in("viewer"), f"/support/codes/{code_id_of(app, code)}"
 
     pages = read_history_pages(browser, f"{path}?group=yes")
     seen = [group for page in pages for group in re.findall(r'<h3 id="g([\w-]+)"', page.text)]
@@ -171,42 +171,40 @@ def test_groups_are_paged_too(shared_app: AppClient, shared_sign_in: SignIn) -> 
     assert seen == expected[::-1]
 
 
-def test_balances_stay_right_beyond_the_marks(
-    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_balances_stay_right_beyond_the_marks(app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("projections.read_models.history_blocks.EVENTS_PER_BLOCK", 3)
-    code = shared_app.issue(make_template(max_uses=9, bound=False))
-    code_id = code_id_of(shared_app, code)
+    code = app.issue(make_template(max_uses=9, bound=False))
+    code_id = code_id_of(app, code)
     expected = []
     for number in range(4):
-        shared_app.attempt(reserved(shared_app, code, f"p{number}@example.com"))
-        expected = [(line.state.used, line.state.reserved) for line in shared_app.services.reader.read_history(code_id)]
-        shown = shown_balances(shared_sign_in("viewer"), f"/support/codes/{code_id}?level=noise&order=oldest")
+        app.attempt(reserved(app, code, f"p{number}@example.com"))
+        expected = [(line.state.used, line.state.reserved) for line in app.services.reader.read_history(code_id)]
+        shown = shown_balances(sign_in("viewer"), f"/support/codes/{code_id}?level=noise&order=oldest")
         assert [line[:2] for line in shown] == expected
     versions = [
-        shared_app.client.app.state.support.statements.find_version_at(code_id, line.event.at)  # type: ignore[attr-defined]  # it is a FastAPI application
-        for line in shared_app.services.reader.read_history(code_id)
+        app.client.app.state.support.statements.find_version_at(code_id, line.event.at)  # type: ignore[attr-defined]  # it is a FastAPI application
+        for line in app.services.reader.read_history(code_id)
     ]
     assert versions == sorted(versions)
     assert versions[-1] == len(expected)
 
 
-def test_rejected_requests_show_why_a_code_did_not_work(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue()
-    reserved(shared_app, code)
-    shared_app.redeem(code, "mei@example.com")
+def test_rejected_requests_show_why_a_code_did_not_work(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue()
+    reserved(app, code)
+    app.redeem(code, "mei@example.com")
 
-    text = shared_sign_in("viewer").get(f"/support/codes/{code_id_of(shared_app, code)}").text
+    text = sign_in("viewer").get(f"/support/codes/{code_id_of(app, code)}").text
 
     assert "Code is in use" in text
     assert "mei@example.com" not in text
 
 
-def test_refund_shows_its_effect_and_happens_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=2))
-    reservation_id = reserved(shared_app, code)
-    shared_app.attempt(reservation_id)
-    browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}/acts/refund"
+def test_refund_shows_its_effect_and_happens_once(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=2))
+    reservation_id = reserved(app, code)
+    app.attempt(reservation_id)
+    browser, path = sign_in("support"), f"/support/reservations/{reservation_id}/acts/refund"
     preview = browser.get(path)
     nonce = re.search(r'name="nonce" value="(\w+)"', preview.text)
     assert nonce is not None
@@ -222,14 +220,14 @@ def test_refund_shows_its_effect_and_happens_once(shared_app: AppClient, shared_
     assert "asked by phone" in after.text
     assert "s***@staff.example.com" in after.text
     assert after.text.count("use refunded by staff") == 1
-    assert balances(browser.get(f"/support/codes/{code_id_of(shared_app, code)}"))[0] == (0, 0, 2)
+    assert balances(browser.get(f"/support/codes/{code_id_of(app, code)}"))[0] == (0, 0, 2)
 
 
-def test_viewer_only_looks(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue()
-    reservation_id = reserved(shared_app, code)
-    browser, path = shared_sign_in("viewer"), f"/support/reservations/{reservation_id}"
-    before = shared_app.count("audit")
+def test_viewer_only_looks(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue()
+    reservation_id = reserved(app, code)
+    browser, path = sign_in("viewer"), f"/support/reservations/{reservation_id}"
+    before = app.count("audit")
 
     page = browser.get(path)
     asked = [browser.get(f"{path}/acts/refund"), browser.get(f"{path}/unmask"), browser.get("/support/audit")]
@@ -238,19 +236,19 @@ def test_viewer_only_looks(shared_app: AppClient, shared_sign_in: SignIn) -> Non
     assert "/acts/" not in page.text
     assert "Requires the support role" in page.text
     assert [answer.status_code for answer in asked + sent] == [403] * 5
-    assert shared_app.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] == "reserved"
-    assert shared_app.count("audit") == before
+    assert app.client.get(f"/api/v1/public/redemptions/{reservation_id}").json()["state"] == "reserved"
+    assert app.count("audit") == before
 
 
-def test_address_is_shown_with_a_reason_and_written_down(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    reservation_id = reserved(shared_app, shared_app.issue())
-    browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}"
+def test_address_is_shown_with_a_reason_and_written_down(app: AppClient, sign_in: SignIn) -> None:
+    reservation_id = reserved(app, app.issue())
+    browser, path = sign_in("support"), f"/support/reservations/{reservation_id}"
 
     masked = browser.get(path)
     refused = browser.submit(f"{path}/unmask", reason=" ")
     shown = browser.submit(f"{path}/unmask", reason="ticket 4711")
     clear = browser.get(path)
-    other = shared_sign_in("admin")
+    other = sign_in("admin")
 
     assert (refused.status_code, shown.status_code) == (422, 303)
     assert (heading(masked), heading(clear)) == ("l***@example.com", EMAIL)
@@ -258,15 +256,15 @@ def test_address_is_shown_with_a_reason_and_written_down(shared_app: AppClient, 
     audit = other.get("/support/audit").text
     assert "revealed an email address" in audit
     assert "ticket 4711" in audit
-    with shared_app.services.storage.datastore.get_connection() as conn:
+    with app.services.storage.datastore.get_connection() as conn:
         sealed = conn.execute("SELECT sealed FROM private_texts WHERE reservation_id IS NULL").fetchall()
     assert sealed
     assert not any(b"4711" in bytes(row["sealed"]) for row in sealed)
 
 
-def test_code_is_shown_with_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue()
-    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
+def test_code_is_shown_with_a_reason(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue()
+    browser, path = sign_in("support"), f"/support/codes/{code_id_of(app, code)}"
 
     assert code not in browser.get(path).text
     browser.submit(f"{path}/unmask", reason="read out to the owner")
@@ -278,14 +276,14 @@ def test_code_is_shown_with_a_reason(shared_app: AppClient, shared_sign_in: Sign
     [(None, "您于"), (LOST, "邮件可能已送达"), (NO_SUCH, "您填写的邮箱无法接收邮件")],
 )
 def test_reply_is_in_the_customers_language(
-    shared_app: AppClient, shared_sign_in: SignIn, outcome: OutcomeUnknown | Rejected | None, says: str
+    app: AppClient, sign_in: SignIn, outcome: OutcomeUnknown | Rejected | None, says: str
 ) -> None:
-    code = shared_app.issue()
-    reservation_id = reserved(shared_app, code)
+    code = app.issue()
+    reservation_id = reserved(app, code)
     if outcome is not None:
-        shared_app.attempt(reservation_id, outcome)
+        app.attempt(reservation_id, outcome)
 
-    text = shared_sign_in("viewer").get(f"/support/reservations/{reservation_id}").text
+    text = sign_in("viewer").get(f"/support/reservations/{reservation_id}").text
     reply = read_page(text).find("textarea", id="reply").text
 
     assert says in reply
@@ -306,8 +304,8 @@ def test_reply_is_in_the_customers_language(
         ("/support/nowhere", 404),
     ],
 )
-def test_faults_are_pages(shared_sign_in: SignIn, path: str, status: int) -> None:
-    answer = shared_sign_in("support").get(path)
+def test_faults_are_pages(sign_in: SignIn, path: str, status: int) -> None:
+    answer = sign_in("support").get(path)
 
     assert answer.status_code == status
     assert "text/html" in answer.headers["content-type"]

@@ -40,12 +40,12 @@ def numbers(main: Element) -> dict[str, str]:
     }
 
 
-def test_code_says_that_its_last_use_is_for_a_person_who_waits(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    admin = shared_sign_in("admin")
-    _, code = offer_use(shared_app, admin, "code@three.example")
+def test_code_says_that_its_last_use_is_for_a_person_who_waits(app: AppClient, sign_in: SignIn) -> None:
+    admin = sign_in("admin")
+    _, code = offer_use(app, admin, "code@three.example")
 
-    refused = shared_app.redeem(code, "visitor@three.example").json()
-    main = read_page(admin.get(f"/support/codes/{code_id_of(shared_app, code)}").text).find("main")
+    refused = app.redeem(code, "visitor@three.example").json()
+    main = read_page(admin.get(f"/support/codes/{code_id_of(app, code)}").text).find("main")
 
     assert refused["code"] == "CAMPAIGN_EXHAUSTED"
     assert main.find("p", class_="as-of").text == f"Campaign · Spring · Only for the waiting list {NOTICE}"
@@ -53,14 +53,14 @@ def test_code_says_that_its_last_use_is_for_a_person_who_waits(shared_app: AppCl
     assert numbers(main)["Campaign: kept for the waiting list"] == "1"
 
 
-def test_campaign_leads_with_what_visitors_meet(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_campaign_leads_with_what_visitors_meet(app: AppClient, sign_in: SignIn) -> None:
     """A larger limit leaves uses for visitors: then its codes can be redeemed, and one use is kept."""
-    admin = shared_sign_in("admin")
-    path, _ = offer_use(shared_app, admin, "campaign@three.example")
+    admin = sign_in("admin")
+    path, _ = offer_use(app, admin, "campaign@three.example")
     campaign = f"/api/v1/campaigns/{path.rpartition('/')[2]}"
 
     full = read_page(admin.get(path).text).find("article", id="campaign")
-    shared_app.client.patch(campaign, json={"max_uses": 3}, headers=shared_app.key("admin"))
+    app.client.patch(campaign, json={"max_uses": 3}, headers=app.key("admin"))
     free = read_page(admin.get(path).text).find("article", id="campaign")
 
     assert full.find("p", class_="lead").text == NOTICE
@@ -70,12 +70,10 @@ def test_campaign_leads_with_what_visitors_meet(shared_app: AppClient, shared_si
 
 
 @pytest.mark.parametrize("role", ["viewer", "support"])
-def test_customer_who_waits_has_their_places_on_their_page(
-    shared_app: AppClient, shared_sign_in: SignIn, role: str
-) -> None:
-    browser, admin = shared_sign_in(role), shared_sign_in("admin")
+def test_customer_who_waits_has_their_places_on_their_page(app: AppClient, sign_in: SignIn, role: str) -> None:
+    browser, admin = sign_in(role), sign_in("admin")
     names = [f"{name}-{role}@three.example" for name in ("li", "wang")]
-    path, _ = offer_use(shared_app, admin, *names)
+    path, _ = offer_use(app, admin, *names)
     people = [str(browser.search(name).headers["location"]) for name in names]
 
     sections = [read_page(browser.get(person).text).find("section", aria_labelledby="waiting") for person in people]

@@ -24,17 +24,17 @@ def find(browser: StaffBrowser, typed: str) -> dict[str, str]:
     return {row.find("a").attributes["href"]: row.find("span", class_="hit-reason").text for row in rows}
 
 
-def test_code_is_found_in_spite_of_errors(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    browser = shared_sign_in("viewer")
-    native = shared_app.issue(make_template(max_uses=3)).replace("-", "")
+def test_code_is_found_in_spite_of_errors(app: AppClient, sign_in: SignIn) -> None:
+    browser = sign_in("viewer")
+    native = app.issue(make_template(max_uses=3)).replace("-", "")
     legacy_id = uuid4()
-    context = CommandContext(now=shared_app.services.now(), actor="operator")
+    context = CommandContext(now=app.services.now(), actor="operator")
     terms = make_terms(max_uses=3)
-    text = shared_app.services.storage.vault.draft_code("SOLO2024CAMPAIGN", legacy_id)
-    shared_app.services.storage.ledger.execute(
+    text = app.services.storage.vault.draft_code("SOLO2024CAMPAIGN", legacy_id)
+    app.services.storage.ledger.execute(
         [ImportCode(code_id=legacy_id, text=text, terms=terms, bound=False, source="shop", context=context)]
     )
-    path = f"/support/codes/{code_id_of(shared_app, native)}"
+    path = f"/support/codes/{code_id_of(app, native)}"
     wrong = native[:3] + CROCKFORD[(CROCKFORD.index(native[3]) + 1) % 32] + native[4:]
 
     assert find(browser, "S0L0-2024-CAMPA1GN") == {
@@ -46,11 +46,11 @@ def test_code_is_found_in_spite_of_errors(shared_app: AppClient, shared_sign_in:
     assert path not in find(browser, native[2:6])
 
 
-def test_search_cannot_extend_the_known_end_of_a_code(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_search_cannot_extend_the_known_end_of_a_code(app: AppClient, sign_in: SignIn) -> None:
     """Every character in front of the visible four is answered in the same way."""
-    browser = shared_sign_in("viewer")
-    native = shared_app.issue(make_template(max_uses=3)).replace("-", "")
-    path = f"/support/codes/{code_id_of(shared_app, native)}"
+    browser = sign_in("viewer")
+    native = app.issue(make_template(max_uses=3)).replace("-", "")
+    path = f"/support/codes/{code_id_of(app, native)}"
 
     answers = [find(browser, character + native[-4:]).get(path) for character in "023456789A"]
 
@@ -58,11 +58,11 @@ def test_search_cannot_extend_the_known_end_of_a_code(shared_app: AppClient, sha
 
 
 def test_searches_for_parts_are_limited_by_person(
-    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+    app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    browser, other = shared_sign_in("viewer"), shared_sign_in("support")
-    code = shared_app.issue(make_template(max_uses=3))
-    support = shared_app.client.app.state.support  # type: ignore[attr-defined]  # it is a FastAPI application
+    browser, other = sign_in("viewer"), sign_in("support")
+    code = app.issue(make_template(max_uses=3))
+    support = app.client.app.state.support  # type: ignore[attr-defined]  # it is a FastAPI application
     monkeypatch.setattr(type(support), "is_throttled", True)
     monkeypatch.setattr(support.part_searches, "limit", PART_SEARCHES._replace(burst=2))
     monkeypatch.setattr(support.part_searches, "_until", type(support.part_searches._until)())
@@ -75,9 +75,9 @@ def test_searches_for_parts_are_limited_by_person(
     assert browser.search(code).status_code == 303
 
 
-def test_similar_addresses_match_by_their_unmasked_characters(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    browser = shared_sign_in("viewer")
-    reserved(shared_app, shared_app.issue(make_template(max_uses=3)), "quentin.typo@gmial.example.org")
+def test_similar_addresses_match_by_their_unmasked_characters(app: AppClient, sign_in: SignIn) -> None:
+    browser = sign_in("viewer")
+    reserved(app, app.issue(make_template(max_uses=3)), "quentin.typo@gmial.example.org")
 
     near, far = find(browser, "quentin.typo@gmail.example.org"), find(browser, "q@gmail.example.org")
     text = browser.search("quentin.typo2@gmail.example.org").text
@@ -91,22 +91,22 @@ def test_similar_addresses_match_by_their_unmasked_characters(shared_app: AppCli
     assert find(browser, "quentin.typo@gmail.example.net") == {}
 
 
-def test_rejected_customer_with_earlier_reservations_is_found(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_rejected_customer_with_earlier_reservations_is_found(app: AppClient, sign_in: SignIn) -> None:
     """The request of the day was rejected; the reservation is older than a day."""
-    browser = shared_sign_in("viewer")
-    reserved(shared_app, shared_app.issue(make_template(max_uses=3)), "xavier@mail.example.com")
-    busy = shared_app.issue()
-    reserved(shared_app, busy)
-    shared_app.redeem(busy, "xavier@mail.example.com")
-    with shared_app.services.storage.datastore.get_connection() as conn:
+    browser = sign_in("viewer")
+    reserved(app, app.issue(make_template(max_uses=3)), "xavier@mail.example.com")
+    busy = app.issue()
+    reserved(app, busy)
+    app.redeem(busy, "xavier@mail.example.com")
+    with app.services.storage.datastore.get_connection() as conn:
         conn.execute("UPDATE reservations SET reserved_at = reserved_at - interval '2 days'")
 
     assert len(find(browser, "xavier.b@mial.example.com")) == 1
 
 
-def test_ids_are_found_by_a_part_and_receipts_by_their_json(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    browser = shared_sign_in("viewer")
-    reservation_id = reserved(shared_app, shared_app.issue(make_template(max_uses=3)))
+def test_ids_are_found_by_a_part_and_receipts_by_their_json(app: AppClient, sign_in: SignIn) -> None:
+    browser = sign_in("viewer")
+    reservation_id = reserved(app, app.issue(make_template(max_uses=3)))
     path = f"/support/reservations/{reservation_id}"
     receipt = json.dumps({"format": "redemption-ledger receipt 1", "reservation_id": reservation_id, "events": []})
 
@@ -119,7 +119,7 @@ def test_ids_are_found_by_a_part_and_receipts_by_their_json(shared_app: AppClien
 
 @pytest.mark.parametrize(("codes", "is_cut"), [(2, False), (3, True)])
 def test_search_for_a_part_says_that_there_are_more(
-    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, codes: int, *, is_cut: bool
+    app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch, codes: int, *, is_cut: bool
 ) -> None:
     for module in ("search", "wide_search"):
         monkeypatch.setattr(f"api.web.support.{module}.SHOWN_MAX", 2)
@@ -127,16 +127,16 @@ def test_search_for_a_part_says_that_there_are_more(
     for number in range(codes):
         code_id = uuid4()
         command = ImportCode(
-            context=CommandContext(now=shared_app.services.now(), actor="operator"),
+            context=CommandContext(now=app.services.now(), actor="operator"),
             code_id=code_id,
-            text=shared_app.services.storage.vault.draft_code(f"SHOP{group}{number:04}", code_id),
+            text=app.services.storage.vault.draft_code(f"SHOP{group}{number:04}", code_id),
             terms=make_terms(max_uses=3),
             bound=False,
             source="shop",
         )
-        shared_app.services.storage.ledger.execute([command])
+        app.services.storage.ledger.execute([command])
 
-    page = read_page(shared_sign_in("viewer").search(f"{group}-").text)
+    page = read_page(sign_in("viewer").search(f"{group}-").text)
 
     assert len(page.find("ul", class_="hits").find_all("li")) == 2
     assert ("Only the first 2 are listed." in page.text) == is_cut

@@ -17,6 +17,7 @@ def reserved(app: AppClient) -> str:
     return str(app.redeem(app.issue()).json()["reservation_id"])
 
 
+@pytest.mark.usefixtures("own_app")
 def test_unknown_waits_in_the_work_list_until_it_is_decided(app: AppClient, sign_in: SignIn) -> None:
     reservation_id = reserved(app)
     app.attempt(reservation_id)

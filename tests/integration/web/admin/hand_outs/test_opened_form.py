@@ -60,6 +60,7 @@ def test_opened_form_is_counted_once_for_each_code_that_was_handed_out(
     assert not [code for code in codes if code.casefold() in lines[0].casefold()]
 
 
+@pytest.mark.usefixtures("own_app")
 def test_answer_is_the_same_for_every_text_and_only_handed_out_codes_are_stored(
     app: AppClient, admin: StaffBrowser
 ) -> None:
@@ -88,6 +89,7 @@ def test_unknown_codes_of_openings_are_not_counted_as_guesses(app: AppClient, mo
     assert redeemed["code"] == "CODE_INVALID"
 
 
+@pytest.mark.usefixtures("own_app")
 def test_opening_is_not_recorded_while_too_many_others_are(
     app: AppClient, admin: StaffBrowser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +104,7 @@ def test_opening_is_not_recorded_while_too_many_others_are(
     assert (during, afterwards) == (((204, b""), 0), ((204, b""), 1))
 
 
+@pytest.mark.usefixtures("own_app")
 def test_opening_is_exported_and_erased_with_its_recipient(app: AppClient, admin: StaffBrowser) -> None:
     _, codes = hand_out(app, admin)
     report(app, codes[0])

@@ -20,8 +20,8 @@ LOST = OutcomeUnknown(server="mx1:25", cause="connection_lost")
 SignIn = Callable[..., StaffBrowser]
 
 
-def reserved(shared_app: AppClient, code: str, email: str = "li.wei@example.com") -> str:
-    return str(shared_app.redeem(code, email).json()["reservation_id"])
+def reserved(app: AppClient, code: str, email: str = "li.wei@example.com") -> str:
+    return str(app.redeem(code, email).json()["reservation_id"])
 
 
 def nonce_of(answer: AppResponse) -> str:
@@ -30,8 +30,8 @@ def nonce_of(answer: AppResponse) -> str:
     return match[1]
 
 
-def kinds(shared_app: AppClient, code: str) -> list[str]:
-    return [type(line.event).__name__ for line in shared_app.services.reader.read_history(code_id_of(shared_app, code))]
+def kinds(app: AppClient, code: str) -> list[str]:
+    return [type(line.event).__name__ for line in app.services.reader.read_history(code_id_of(app, code))]
 
 
 def twice(browser: StaffBrowser, path: str, **form: str) -> list[AppResponse]:
@@ -52,11 +52,11 @@ def _text_without_replies(page: str) -> str:
     return text
 
 
-def test_mistyped_address_is_corrected(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue()
-    wrong = reserved(shared_app, code, "ly.wei@exmaple.com")
-    shared_app.attempt(wrong)
-    browser, path = shared_sign_in("support"), f"/support/reservations/{wrong}/acts/correct"
+def test_mistyped_address_is_corrected(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue()
+    wrong = reserved(app, code, "ly.wei@exmaple.com")
+    app.attempt(wrong)
+    browser, path = sign_in("support"), f"/support/reservations/{wrong}/acts/correct"
 
     asked = browser.get(path)
     rejected = browser.submit(path, email="nonsense", step="look", nonce="n1")
@@ -73,11 +73,11 @@ def test_mistyped_address_is_corrected(shared_app: AppClient, shared_sign_in: Si
     assert "Corrected. This is the reservation that the use moved to." in after.text
     assert read_page(after.text).find_all(href=f"/support/reservations/{wrong}")
     assert "Open the corrected reservation" in browser.get(f"/support/reservations/{wrong}").text
-    assert kinds(shared_app, code)[-4:] == ["UseRefunded", "AccessCorrected", "AccessRemoved", "UseReserved"]
+    assert kinds(app, code)[-4:] == ["UseRefunded", "AccessCorrected", "AccessRemoved", "UseReserved"]
 
 
-def test_each_act_is_followed_by_its_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    reservation_id, browser = reserved(shared_app, shared_app.issue()), shared_sign_in("viewer")
+def test_each_act_is_followed_by_its_page(app: AppClient, sign_in: SignIn) -> None:
+    reservation_id, browser = reserved(app, app.issue()), sign_in("viewer")
     pages = {word: browser.get(f"/support/reservations/{reservation_id}", done=word) for word in DONE}
 
     assert [word for word, page in pages.items() if page.status_code != 200] == []
@@ -86,17 +86,17 @@ def test_each_act_is_followed_by_its_page(shared_app: AppClient, shared_sign_in:
     ] == []
 
 
-def test_case_of_an_access_that_stays_is_about_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_case_of_an_access_that_stays_is_about_the_access(app: AppClient, sign_in: SignIn) -> None:
     """Not of sending: the same acts decide it, in words of their own."""
-    code = shared_app.issue()
-    reservation_id = reserved(shared_app, code)
-    shared_app.attempt(reservation_id)
-    browser, page = shared_sign_in("support"), f"/support/reservations/{reservation_id}"
+    code = app.issue()
+    reservation_id = reserved(app, code)
+    app.attempt(reservation_id)
+    browser, page = sign_in("support"), f"/support/reservations/{reservation_id}"
     browser.submit(f"{page}/acts/refund", access="revoke", nonce="n1", note="asked for it")
-    shared_app.services.storage.ledger.execute(
+    app.services.storage.ledger.execute(
         [
             RecordRemovalOutcome(
-                context=CommandContext(now=shared_app.services.now(), actor="sweep"),
+                context=CommandContext(now=app.services.now(), actor="sweep"),
                 reservation_id=UUID(reservation_id),
                 attempt=1,
                 channel="webhook",
@@ -120,41 +120,41 @@ def test_case_of_an_access_that_stays_is_about_the_access(shared_app: AppClient,
     assert "message_refused" not in _text_without_replies(offered)
     assert heading(asked) == "Resolve: removed manually"
     assert "Recorded: the access was removed." in browser.get(done.headers["location"]).text
-    assert kinds(shared_app, code)[-2:] == ["CaseOpened", "CaseClosed"]
+    assert kinds(app, code)[-2:] == ["CaseOpened", "CaseClosed"]
 
 
-def test_invitation_is_resent_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue()
-    reservation_id = reserved(shared_app, code)
-    shared_app.attempt(reservation_id)
-    browser = shared_sign_in("support")
+def test_invitation_is_resent_once(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue()
+    reservation_id = reserved(app, code)
+    app.attempt(reservation_id)
+    browser = sign_in("support")
 
     answers = twice(browser, f"/support/reservations/{reservation_id}/acts/resend", note="never arrived")
 
     assert [answer.status_code for answer in answers] == [303, 303]
-    assert kinds(shared_app, code).count("ResendRequested") == 1
+    assert kinds(app, code).count("ResendRequested") == 1
     assert "as delivery 2" in browser.get(f"/support/reservations/{reservation_id}").text
 
 
-def test_access_is_moved_to_another_group(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=1, group="red", validity_days=30))
-    former = reserved(shared_app, code)
-    shared_app.attempt(former)
-    browser, path = shared_sign_in("support"), f"/support/reservations/{former}/acts/rebind"
+def test_access_is_moved_to_another_group(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=1, group="red", validity_days=30))
+    former = reserved(app, code)
+    app.attempt(former)
+    browser, path = sign_in("support"), f"/support/reservations/{former}/acts/rebind"
 
     asked = browser.get(path)
     same = browser.submit(path, group="red", step="look", nonce="n1")
     looked = browser.submit(path, group="blue", step="look", nonce="n1")
     done = [browser.submit(path, group="blue", nonce="n1", note="sold the wrong one") for _ in range(2)]
     rebind = done[0].headers["location"].partition("?")[0].rpartition("/")[2]
-    shared_app.attempt(rebind)
+    app.attempt(rebind)
 
     assert read_page(asked.text).find_all(name="group")
     assert "already in this group" in same.text
     assert "access to be moved to blue" in looked.text
     assert read_page(looked.text).row("used") == ["1", "1"]
     assert [answer.status_code for answer in done] == [303, 303]
-    assert kinds(shared_app, code).count("RebindReserved") == 1
+    assert kinds(app, code).count("RebindReserved") == 1
     assert read_page(browser.get(f"/support/reservations/{rebind}").text).find_all(
         href=f"/support/reservations/{former}"
     )
@@ -163,41 +163,41 @@ def test_access_is_moved_to_another_group(shared_app: AppClient, shared_sign_in:
     assert "pending" in before
 
 
-def test_reserved_use_is_cancelled(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue()
-    reservation_id = reserved(shared_app, code)
-    browser = shared_sign_in("support")
+def test_reserved_use_is_cancelled(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue()
+    reservation_id = reserved(app, code)
+    browser = sign_in("support")
     offered = re.findall(r'/acts/([\w-]+)"', browser.get(f"/support/reservations/{reservation_id}").text)
 
     twice(browser, f"/support/reservations/{reservation_id}/acts/cancel", note="double order")
 
     assert offered == ["correct", "cancel"]
-    assert kinds(shared_app, code).count("UseRefunded") == 1
+    assert kinds(app, code).count("UseRefunded") == 1
     assert "No actions are possible" in browser.get(f"/support/reservations/{reservation_id}").text
 
 
-def test_refund_asks_about_the_access(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=2, bound=False))
-    items = [reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b")]
+def test_refund_asks_about_the_access(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=2, bound=False))
+    items = [reserved(app, code, f"{name}@example.com") for name in ("a", "b")]
     for reservation_id in items:
-        shared_app.attempt(reservation_id)
-    browser = shared_sign_in("support")
+        app.attempt(reservation_id)
+    browser = sign_in("support")
     asked = browser.get(f"/support/reservations/{items[0]}/acts/refund")
 
     twice(browser, f"/support/reservations/{items[0]}/acts/refund", note="asked", access="keep")
-    assert "AccessRevoked" not in kinds(shared_app, code)
+    assert "AccessRevoked" not in kinds(app, code)
     twice(browser, f"/support/reservations/{items[1]}/acts/refund", note="asked", access="revoke")
 
     assert "What happens to the access that the invitation gave?" in asked.text
     assert "No acceptance of the invitation is recorded." in asked.text
-    assert kinds(shared_app, code).count("AccessRevoked") == 1
+    assert kinds(app, code).count("AccessRevoked") == 1
 
 
-def test_terms_are_shown_before_they_change(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=3, bound=False, validity_days=30))
+def test_terms_are_shown_before_they_change(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=3, bound=False, validity_days=30))
     for name in ("a", "b"):
-        reserved(shared_app, code, f"{name}@example.com")
-    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}/acts/terms"
+        reserved(app, code, f"{name}@example.com")
+    browser, path = sign_in("support"), f"/support/codes/{code_id_of(app, code)}/acts/terms"
     form = {"validity_days": "30", "expires_at": "", "group": "", "rebinds_max": "0", "nonce": "n1"}
 
     asked = browser.get(path)
@@ -211,18 +211,18 @@ def test_terms_are_shown_before_they_change(shared_app: AppClient, shared_sign_i
     fields = [read_page(asked.text).find("input", name=name) for name in ("max_uses", "rebinds_max")]
     assert [field.attributes["value"] for field in fields] == ["3", ""]
     assert read_page(looked.text).row("Moves to another group") == ["by the settings", "at most 0"]
-    assert "at most 0" in browser.get(f"/support/codes/{code_id_of(shared_app, code)}").text
+    assert "at most 0" in browser.get(f"/support/codes/{code_id_of(app, code)}").text
     assert "Uses over the limit: 1. They stay." in low.text
     assert _changed_rows(looked.text)[-2:] == ["Limit 3 9", "Moves to another group by the settings at most 0"]
     assert (wrong.status_code, often.status_code) == (422, 422)
     assert [answer.status_code for answer in done] == [303, 303]
-    assert kinds(shared_app, code).count("CodeTermsChanged") == 1
+    assert kinds(app, code).count("CodeTermsChanged") == 1
 
 
-def test_new_limit_asks_which_uses_it_counts(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=4, bound=False, notify_at="100%"))
-    ids = [reserved(shared_app, code, f"{name}@example.com") for name in ("a", "b")]
-    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}/acts/terms"
+def test_new_limit_asks_which_uses_it_counts(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=4, bound=False, notify_at="100%"))
+    ids = [reserved(app, code, f"{name}@example.com") for name in ("a", "b")]
+    browser, path = sign_in("support"), f"/support/codes/{code_id_of(app, code)}/acts/terms"
     form = {
         "max_uses": "1",
         "validity_days": "",
@@ -255,7 +255,7 @@ def test_new_limit_asks_which_uses_it_counts(shared_app: AppClient, shared_sign_
     assert chosen == ["from_now"]
     assert same.find_all("input", name="counting") == []
     assert done.status_code == 303
-    assert "-1" in browser.get(f"/support/codes/{code_id_of(shared_app, code)}").text
+    assert "-1" in browser.get(f"/support/codes/{code_id_of(app, code)}").text
 
 
 def seen_on(answer: AppResponse) -> dict[str, str]:
@@ -265,35 +265,35 @@ def seen_on(answer: AppResponse) -> dict[str, str]:
     return {"nonce": nonce_of(answer), "seen": match[1]}
 
 
-def test_form_is_previewed_again_when_the_code_has_changed_since(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_form_is_previewed_again_when_the_code_has_changed_since(app: AppClient, sign_in: SignIn) -> None:
     """An old tab refunds no use that was accepted since, unless its reader confirms; pressing twice is once."""
-    code = shared_app.issue()
-    reservation_id = reserved(shared_app, code)
-    shared_app.attempt(reservation_id)
-    browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}/acts/refund"
+    code = app.issue()
+    reservation_id = reserved(app, code)
+    app.attempt(reservation_id)
+    browser, path = sign_in("support"), f"/support/reservations/{reservation_id}/acts/refund"
     old_tab = seen_on(browser.get(path))
-    context = CommandContext(now=shared_app.services.now(), actor="person")
+    context = CommandContext(now=app.services.now(), actor="person")
     accepted = AcceptInvite(context=context, reservation_id=UUID(reservation_id), delivery=1, case_id=uuid4())
-    shared_app.services.storage.ledger.execute([accepted])
+    app.services.storage.ledger.execute([accepted])
 
     stopped = browser.submit(path, note="asked", **old_tab)
     assert (stopped.status_code, "Something changed while this page was open" in stopped.text) == (409, True)
-    assert "UseRefunded" not in kinds(shared_app, code)
+    assert "UseRefunded" not in kinds(app, code)
     insisted = {**seen_on(stopped), "access": "keep"}
     done = [browser.submit(path, note="asked", **insisted) for _ in range(2)]
 
     assert [answer.status_code for answer in done] == [303, 303]
-    assert kinds(shared_app, code).count("UseRefunded") == 1
+    assert kinds(app, code).count("UseRefunded") == 1
 
 
-def test_new_terms_overwrite_no_unseen_change(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_new_terms_overwrite_no_unseen_change(app: AppClient, sign_in: SignIn) -> None:
     """The old form would set the old limit again: that is shown before it is done, and only done if wanted."""
-    code = shared_app.issue(make_template(max_uses=3, bound=False))
-    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}/acts/terms"
+    code = app.issue(make_template(max_uses=3, bound=False))
+    browser, path = sign_in("support"), f"/support/codes/{code_id_of(app, code)}/acts/terms"
     form = {"max_uses": "3", "validity_days": "9", "expires_at": "", "group": "", "rebinds_max": ""}
     old_tab = seen_on(browser.get(path))
     raise_limit = {**form, "max_uses": "8", "validity_days": "", "note": "sold more"}
-    assert shared_sign_in("admin").submit(path, nonce="other", **raise_limit).status_code == 303
+    assert sign_in("admin").submit(path, nonce="other", **raise_limit).status_code == 303
 
     misread = browser.submit(path, **{**form, "max_uses": "x"}, step="look", **old_tab)
     looked = browser.submit(path, **form, step="look", **seen_on(misread))
@@ -301,12 +301,12 @@ def test_new_terms_overwrite_no_unseen_change(shared_app: AppClient, shared_sign
 
     assert (misread.status_code, looked.status_code, done.status_code) == (422, 409, 303)
     assert "Limit 8 3" in _changed_rows(looked.text)
-    assert kinds(shared_app, code).count("CodeTermsChanged") == 2
+    assert kinds(app, code).count("CodeTermsChanged") == 2
 
 
-def test_code_is_paused_and_resumed_with_a_reason(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue()
-    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
+def test_code_is_paused_and_resumed_with_a_reason(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue()
+    browser, page = sign_in("support"), f"/support/codes/{code_id_of(app, code)}"
 
     assert browser.submit(f"{page}/acts/pause", note=" ", nonce="n1").status_code == 422
     twice(browser, f"{page}/acts/pause", note="checking a double sale")
@@ -316,15 +316,15 @@ def test_code_is_paused_and_resumed_with_a_reason(shared_app: AppClient, shared_
     assert "checking a double sale" in paused
     assert "paused" in read_page(paused).texts("span")
     assert "/acts/resume" in paused
-    assert kinds(shared_app, code) == ["CodeIssued", "CodePaused", "CodeResumed"]
+    assert kinds(app, code) == ["CodeIssued", "CodePaused", "CodeResumed"]
 
 
-def test_revoking_shows_everything_that_it_undoes(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=None, bound=False))
-    items = [reserved(shared_app, code, f"p{number}@example.com") for number in range(6)]
-    shared_app.attempt(items[0])
-    shared_app.attempt(items[1], LOST)
-    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
+def test_revoking_shows_everything_that_it_undoes(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=None, bound=False))
+    items = [reserved(app, code, f"p{number}@example.com") for number in range(6)]
+    app.attempt(items[0])
+    app.attempt(items[1], LOST)
+    browser, page = sign_in("support"), f"/support/codes/{code_id_of(app, code)}"
 
     looked = browser.get(f"{page}/acts/revoke").text
     twice(browser, f"{page}/acts/revoke", note="posted in a forum")
@@ -335,15 +335,15 @@ def test_revoking_shows_everything_that_it_undoes(shared_app: AppClient, shared_
     assert read_page(looked).row("reserved") == ["5", "1"]
     assert "1 used, 1 reserved" in after
     assert "/acts/" not in after
-    assert kinds(shared_app, code).count("CodeRevoked") == 1
+    assert kinds(app, code).count("CodeRevoked") == 1
 
 
-def test_looking_changes_nothing(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_looking_changes_nothing(app: AppClient, sign_in: SignIn) -> None:
     """A preview is decided by the ledger and rolled back: no event, no row, and no state that stays in a cache."""
-    code = shared_app.issue(make_template(max_uses=2, bound=False))
-    reservation_id = reserved(shared_app, code)
-    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
-    before, people = kinds(shared_app, code), shared_app.count("recipients")
+    code = app.issue(make_template(max_uses=2, bound=False))
+    reservation_id = reserved(app, code)
+    browser, page = sign_in("support"), f"/support/codes/{code_id_of(app, code)}"
+    before, people = kinds(app, code), app.count("recipients")
 
     for path in (f"{page}/acts/revoke", f"{page}/acts/pause", f"/support/reservations/{reservation_id}/acts/cancel"):
         assert "What will be recorded" in browser.get(path).text
@@ -351,15 +351,15 @@ def test_looking_changes_nothing(shared_app: AppClient, shared_sign_in: SignIn) 
         f"/support/reservations/{reservation_id}/acts/correct", email="new@example.com", step="look", nonce="n"
     )
 
-    assert kinds(shared_app, code) == before
-    assert shared_app.count("recipients") == people
-    assert shared_app.redeem(code, "mei@example.com").status_code == 202
+    assert kinds(app, code) == before
+    assert app.count("recipients") == people
+    assert app.redeem(code, "mei@example.com").status_code == 202
 
 
-def test_notes_stand_in_the_history_once(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue()
-    reservation_id = reserved(shared_app, code)
-    browser, page = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}"
+def test_notes_stand_in_the_history_once(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue()
+    reservation_id = reserved(app, code)
+    browser, page = sign_in("support"), f"/support/codes/{code_id_of(app, code)}"
 
     for path, text in ((page, "sold in a shop"), (f"/support/reservations/{reservation_id}", "they called")):
         form = {"token": browser.token(), "nonce": nonce_of(browser.get(path)), "note": text}
@@ -367,37 +367,35 @@ def test_notes_stand_in_the_history_once(shared_app: AppClient, shared_sign_in: 
             assert browser.post(f"{path}/notes", form).headers["location"] == f"{path}?done=note"
 
     shown = browser.get(page).text
-    assert kinds(shared_app, code)[-2:] == ["CodeNoted", "NoteAdded"]
+    assert kinds(app, code)[-2:] == ["CodeNoted", "NoteAdded"]
     assert "sold in a shop" in shown
     assert "they called" in shown
-    looked = shared_sign_in("viewer").get(page).text
+    looked = sign_in("viewer").get(page).text
     assert "staff added a note" in looked
     assert "they called" not in looked
     assert browser.submit(f"{page}/notes", note=" ", nonce="n9").status_code == 422
 
 
 @pytest.mark.parametrize("action", ["terms", "pause", "revoke"])
-def test_viewer_does_nothing_to_a_code(shared_app: AppClient, shared_sign_in: SignIn, action: str) -> None:
-    code = shared_app.issue()
-    browser, page = shared_sign_in("viewer"), f"/support/codes/{code_id_of(shared_app, code)}"
+def test_viewer_does_nothing_to_a_code(app: AppClient, sign_in: SignIn, action: str) -> None:
+    code = app.issue()
+    browser, page = sign_in("viewer"), f"/support/codes/{code_id_of(app, code)}"
 
     answers = [browser.get(f"{page}/acts/{action}"), browser.submit(f"{page}/acts/{action}", note="x", nonce="1")]
     answers += [browser.submit(f"{page}/notes", note="x", nonce="1"), browser.get("/support/outage")]
 
     assert [answer.status_code for answer in answers] == [403] * 4
     assert "/acts/" not in browser.get(page).text
-    assert kinds(shared_app, code) == ["CodeIssued"]
+    assert kinds(app, code) == ["CodeIssued"]
 
 
-def test_outage_is_undone_step_by_step(
-    shared_app: AppClient, shared_sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_outage_is_undone_step_by_step(app: AppClient, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.web.support.actions.refund_outage.REFUND_BATCH", 2)
-    window = {"start": shared_app.services.now().isoformat(), "end": "2100-01-01T00:00:00", "include": "sent"}
-    code = shared_app.issue(make_template(max_uses=None, bound=False))
+    window = {"start": app.services.now().isoformat(), "end": "2100-01-01T00:00:00", "include": "sent"}
+    code = app.issue(make_template(max_uses=None, bound=False))
     for number in range(3):
-        shared_app.attempt(reserved(shared_app, code, f"p{number}@example.com"))
-    browser = shared_sign_in("support")
+        app.attempt(reserved(app, code, f"p{number}@example.com"))
+    browser = sign_in("support")
 
     nothing = browser.get("/support/outage", start=window["start"], end=window["end"])
     looked = browser.get("/support/outage", **window)
@@ -410,8 +408,8 @@ def test_outage_is_undone_step_by_step(
     assert "To refund: 3, on codes: 1" in looked.text
     assert missing.status_code == 422
     assert ("2 of 3 refunded" in first.text, "3 of 3 refunded" in last.text) == (True, True)
-    assert kinds(shared_app, code).count("UseRefunded") == 3
-    assert "mx1 was down" in shared_sign_in("admin").get("/support/audit").text
+    assert kinds(app, code).count("UseRefunded") == 3
+    assert "mx1 was down" in sign_in("admin").get("/support/audit").text
     backwards = browser.get("/support/outage", start=window["end"], end=window["start"])
     assert backwards.status_code == 422
     assert heading(backwards) == "Refund an outage"

@@ -108,8 +108,8 @@ class Console:
 
 
 @pytest.fixture
-def console(shared_app: AppClient, shared_sign_in: SignIn) -> Console:
-    return Console(shared_app, shared_sign_in("support"))
+def console(app: AppClient, sign_in: SignIn) -> Console:
+    return Console(app, sign_in("support"))
 
 
 @pytest.mark.parametrize("hindrance", LIMITS)

@@ -20,17 +20,17 @@ from workers.channels.registry import channel_kinds
 
 @pytest.mark.parametrize(("action", "bounced"), [("refund", False), ("resolve-refunded", True)])
 def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
-    shared_app: AppClient, shared_sign_in: SignIn, action: str, *, bounced: bool
+    app: AppClient, sign_in: SignIn, action: str, *, bounced: bool
 ) -> None:
     """Nothing is chosen in advance, and a form without a choice comes back with what is missing."""
-    code = shared_app.issue()
-    reservation_id = reserved(shared_app, code)
-    shared_app.attempt(reservation_id)
+    code = app.issue()
+    reservation_id = reserved(app, code)
+    app.attempt(reservation_id)
     about: dict[str, Any] = {"reservation_id": UUID(reservation_id), "delivery": 1, "case_id": uuid4()}
-    context = CommandContext(now=shared_app.services.now(), actor="person")
+    context = CommandContext(now=app.services.now(), actor="person")
     bounce = [RecordMailReport(context=context, reason="other", evidence="token", **about)] if bounced else []
-    shared_app.services.storage.ledger.execute([*bounce, AcceptInvite(context=context, **about)])
-    browser, path = shared_sign_in("support"), f"/support/reservations/{reservation_id}/acts/{action}"
+    app.services.storage.ledger.execute([*bounce, AcceptInvite(context=context, **about)])
+    browser, path = sign_in("support"), f"/support/reservations/{reservation_id}/acts/{action}"
     shown = read_page(browser.get(f"/support/reservations/{reservation_id}").text)
     assert path in shown.link_targets, "no link"
 
@@ -44,18 +44,16 @@ def test_refund_of_an_accepted_use_requires_a_choice_in_the_form(
     assert "The invitation was accepted." in asked.text
     assert all("required" in names and "checked" not in names for names in attributes)
     assert (missing.status_code, "Choose whether the customer keeps the access" in missing.text) == (422, True)
-    assert "UseRefunded" not in kinds(shared_app, code)
+    assert "UseRefunded" not in kinds(app, code)
     done = browser.submit(path, note="asked", access="revoke", **seen_on(asked))
-    assert (done.status_code, kinds(shared_app, code)[-1]) == (303, "AccessRevoked")
+    assert (done.status_code, kinds(app, code)[-1]) == (303, "AccessRevoked")
 
 
-def test_refund_says_per_choice_what_ends_and_the_page_then_names_one_end(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
+def test_refund_says_per_choice_what_ends_and_the_page_then_names_one_end(app: AppClient, sign_in: SignIn) -> None:
     """The lead of a choice says nothing of the link. After a revocation, the access was revoked, not also ended."""
-    reservation_id = reserved(shared_app, shared_app.issue())
-    shared_app.attempt(reservation_id)
-    browser, page = shared_sign_in("support"), f"/support/reservations/{reservation_id}"
+    reservation_id = reserved(app, app.issue())
+    app.attempt(reservation_id)
+    browser, page = sign_in("support"), f"/support/reservations/{reservation_id}"
     asked = browser.get(f"{page}/acts/refund")
 
     lead = read_page(asked.text).find("p", class_="lead").text
@@ -71,16 +69,16 @@ def test_refund_says_per_choice_what_ends_and_the_page_then_names_one_end(
     ("language", "says"), [("en", "remove it where it was granted"), ("zh", "请在授予访问权限处收回")]
 )
 def test_refund_says_in_advance_that_access_by_email_is_removed_manually(
-    shared_app: AppClient, shared_sign_in: SignIn, language: str, says: str
+    app: AppClient, sign_in: SignIn, language: str, says: str
 ) -> None:
     """The external system of a group removes it, so nothing is said there."""
-    services, group, browser = shared_app.services, f"group-{uuid4()}", shared_sign_in("support")
+    services, group, browser = app.services, f"group-{uuid4()}", sign_in("support")
     settings, ids = {"url": "https://team.example.com/"}, (uuid4(), uuid4())
     GroupChannelRepository(services.storage).enable(group, channel_kinds()["webhook"], settings, ids, services.now())
 
     def ask(group: str | None) -> str:
-        reservation_id = reserved(shared_app, shared_app.issue(make_template(group=group)))
-        shared_app.attempt(reservation_id)
+        reservation_id = reserved(app, app.issue(make_template(group=group)))
+        app.attempt(reservation_id)
         page = browser.get(f"/support/reservations/{reservation_id}/acts/refund?lang={language}")
         return read_page(page.text).find("fieldset").text
 
@@ -90,16 +88,14 @@ def test_refund_says_in_advance_that_access_by_email_is_removed_manually(
     assert said == [True, True, False]
 
 
-def test_preview_of_a_revocation_shows_the_reservations_that_stay(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
+def test_preview_of_a_revocation_shows_the_reservations_that_stay(app: AppClient, sign_in: SignIn) -> None:
     """What is being sent is refunded or counted later; a pause leaves nothing."""
-    code = shared_app.issue(make_template(max_uses=None, bound=False))
-    _, sending = reserved(shared_app, code, "mei@example.com"), reserved(shared_app, code)
-    worker = CommandContext(now=shared_app.services.now(), actor="worker", actor_id="w1", request_id="t1")
+    code = app.issue(make_template(max_uses=None, bound=False))
+    _, sending = reserved(app, code, "mei@example.com"), reserved(app, code)
+    worker = CommandContext(now=app.services.now(), actor="worker", actor_id="w1", request_id="t1")
     claim = ClaimAttempt(context=worker, reservation_id=UUID(sending), channel="smtp", case_id=uuid4())
-    shared_app.services.storage.ledger.execute([claim])
-    browser, path = shared_sign_in("support"), f"/support/codes/{code_id_of(shared_app, code)}/acts"
+    app.services.storage.ledger.execute([claim])
+    browser, path = sign_in("support"), f"/support/codes/{code_id_of(app, code)}/acts"
 
     revocation, pause = (read_page(browser.get(f"{path}/{action}").text) for action in ("revoke", "pause"))
 

@@ -11,12 +11,12 @@ from tests.support.ledger.code_template import make_template
 SignIn = Callable[..., StaffBrowser]
 
 
-def test_comparison_shows_the_changes_between_two_times(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=4, bound=False))
-    code_id, browser = code_id_of(shared_app, code), shared_sign_in("viewer")
-    shared_app.attempt(shared_app.redeem(code, "li.wei@example.com").json()["reservation_id"])
-    shared_app.redeem(code, "mei@example.com")
-    entries = shared_app.services.states.read_entries(code_id, range(1, 9))
+def test_comparison_shows_the_changes_between_two_times(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=4, bound=False))
+    code_id, browser = code_id_of(app, code), sign_in("viewer")
+    app.attempt(app.redeem(code, "li.wei@example.com").json()["reservation_id"])
+    app.redeem(code, "mei@example.com")
+    entries = app.services.states.read_entries(code_id, range(1, 9))
     path = f"/support/codes/{code_id}/compare"
 
     pages = {query: browser.get(f"{path}?{query}").text for query in ("a=2&b=5", "a=5&b=2", "a=2000-01-01", "a=5&b=5")}
@@ -35,11 +35,9 @@ def test_comparison_shows_the_changes_between_two_times(shared_app: AppClient, s
     assert [browser.get(f"{path}?a={place}").status_code for place in ("x", "9" * 30)] == [422, 422]
 
 
-def test_comparison_names_each_term_that_changed_with_both_values(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
-    code = shared_app.issue(make_template(max_uses=4, validity_days=1))
-    code_id, browser = code_id_of(shared_app, code), shared_sign_in("support")
+def test_comparison_names_each_term_that_changed_with_both_values(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=4, validity_days=1))
+    code_id, browser = code_id_of(app, code), sign_in("support")
     form = f"/support/codes/{code_id}/acts/terms"
     fields = {"max_uses": "9", "validity_days": "30", "denied_domains": "example.org", "note": "more guests"}
     assert browser.submit(form, form, nonce=uuid4().hex, **fields).status_code == 303

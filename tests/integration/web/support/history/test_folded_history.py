@@ -40,9 +40,9 @@ def versions_in(element: Element) -> list[int]:
 
 @pytest.mark.parametrize(("language", "summary"), [("en", "5 × reserved"), ("zh", "预留 × 5")])
 def test_run_of_equal_events_is_one_row_that_has_them(
-    shared_sign_in: SignIn, code_id: UUID, language: str, summary: str
+    sign_in: SignIn, code_id: UUID, language: str, summary: str
 ) -> None:
-    page = read_page(shared_sign_in("viewer").get(f"/support/codes/{code_id}?lang={language}").text)
+    page = read_page(sign_in("viewer").get(f"/support/codes/{code_id}?lang={language}").text)
     history = page.find("ol", id="flat")
     run = history.find("li", class_="fold").find_all("details")[0]
 
@@ -54,9 +54,9 @@ def test_run_of_equal_events_is_one_row_that_has_them(
     assert versions_in(history) == [8, 6, 5, 4, 3, 2, 1]
 
 
-def test_event_that_a_link_names_is_outside_of_a_run(shared_sign_in: SignIn, code_id: UUID) -> None:
+def test_event_that_a_link_names_is_outside_of_a_run(sign_in: SignIn, code_id: UUID) -> None:
     """From its page to its place in the history: it is visible in browsers that open no `details` for a link."""
-    browser = shared_sign_in("viewer")
+    browser = sign_in("viewer")
     event = read_page(browser.get(f"/support/codes/{code_id}/events/3?lang=en").text)
     (link,) = [target for target in event.link_targets if target.endswith("#v3")]
 
@@ -66,8 +66,8 @@ def test_event_that_a_link_names_is_outside_of_a_run(shared_sign_in: SignIn, cod
     assert versions_in(history.find("li", class_="fold")) == [4, 5, 6]
 
 
-def test_each_line_names_its_type_before_its_sentence(shared_sign_in: SignIn, code_id: UUID) -> None:
-    page = read_page(shared_sign_in("viewer").get(f"/support/codes/{code_id}?level=noise&lang=en").text)
+def test_each_line_names_its_type_before_its_sentence(sign_in: SignIn, code_id: UUID) -> None:
+    page = read_page(sign_in("viewer").get(f"/support/codes/{code_id}?level=noise&lang=en").text)
     lines = [line for line in page.find("ol", id="flat").find_all("li") if "data-version" in line.attributes]
     texts = {line.attributes["data-version"]: line for line in lines}
     glyphs = {version: line.find("i").attributes for version, line in texts.items()}
@@ -99,18 +99,16 @@ def test_types_that_mean_a_use_or_a_refund_change_the_state() -> None:
     assert all(kind.CHANGES_STATE for kind in kinds if kind.MEANING in {"use", "refund"})
 
 
-def test_equal_events_of_one_code_are_one_row_of_the_timeline_of_a_customer(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
+def test_equal_events_of_one_code_are_one_row_of_the_timeline_of_a_customer(app: AppClient, sign_in: SignIn) -> None:
     """Those of another code are another row, though they are equal, too; the first use of each has other words."""
-    codes = [shared_app.issue(make_template(max_uses=9, bound=False)) for _ in range(2)]
+    codes = [app.issue(make_template(max_uses=9, bound=False)) for _ in range(2)]
     ids = list[str]()
     for code in codes:
         for n in range(4):
             more = {"again": ids[-1]} if n else {}
-            ids.append(shared_app.redeem(code, "folded-timeline@example.com", **more).json()["reservation_id"])
-            shared_app.attempt(ids[-1])
-    browser = shared_sign_in("viewer")
+            ids.append(app.redeem(code, "folded-timeline@example.com", **more).json()["reservation_id"])
+            app.attempt(ids[-1])
+    browser = sign_in("viewer")
     links = read_page(browser.get(f"/support/reservations/{ids[0]}").text).link_targets
     path = next(link for link in links if re.fullmatch("/support/people/[^/]+", link))
 
@@ -124,22 +122,22 @@ def test_equal_events_of_one_code_are_one_row_of_the_timeline_of_a_customer(
     assert [re.findall(r"3 × reserved", run.find_all("summary")[0].text) for run in runs] == [["3 × reserved"]] * 2
 
 
-def test_equal_events_of_a_reservation_are_one_row_of_its_group(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue(make_template(max_uses=1, bound=False))
-    reservation_id = shared_app.redeem(code).json()["reservation_id"]
-    shared_app.attempt(reservation_id)
+def test_equal_events_of_a_reservation_are_one_row_of_its_group(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=1, bound=False))
+    reservation_id = app.redeem(code).json()["reservation_id"]
+    app.attempt(reservation_id)
     for _ in range(4):
         report = RecordMailReport(
-            context=CommandContext(now=shared_app.services.now(), actor="channel"),
+            context=CommandContext(now=app.services.now(), actor="channel"),
             evidence="token",
             reservation_id=UUID(reservation_id),
             delivery=1,
             case_id=uuid4(),
             kind="delayed",
         )
-        shared_app.services.storage.ledger.execute([report])
-    path = f"/support/codes/{code_id_of(shared_app, code)}?group=yes&lang=en"
-    bundle = read_page(shared_sign_in("viewer").get(path).text).find("div", class_="bundle")
+        app.services.storage.ledger.execute([report])
+    path = f"/support/codes/{code_id_of(app, code)}?group=yes&lang=en"
+    bundle = read_page(sign_in("viewer").get(path).text).find("div", class_="bundle")
     run = bundle.find("li", class_="fold")
 
     assert versions_in(bundle) == [2, 3, 4, 5, 6, 7, 8]

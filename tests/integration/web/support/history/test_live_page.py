@@ -47,18 +47,18 @@ def read_stream(browser: StaffBrowser, path: str) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def code_id(shared_app: AppClient) -> UUID:
-    code = shared_app.issue(make_template(max_uses=9, bound=False))
+def code_id(app: AppClient) -> UUID:
+    code = app.issue(make_template(max_uses=9, bound=False))
     for number in range(2):
-        shared_app.redeem(code, f"live{number}@example.com")
-    return code_id_of(shared_app, code)
+        app.redeem(code, f"live{number}@example.com")
+    return code_id_of(app, code)
 
 
-def test_stream_has_the_page_of_the_role_without_personal_parts(shared_sign_in: SignIn, code_id: UUID) -> None:
-    browser = shared_sign_in("support")
+def test_stream_has_the_page_of_the_role_without_personal_parts(sign_in: SignIn, code_id: UUID) -> None:
+    browser = sign_in("support")
     browser.submit(f"/support/codes/{code_id}/views", name="my view")
     first, news = read_stream(browser, f"/support/codes/{code_id}/stream?after=1&level=noise")[:2]
-    viewer_news = read_stream(shared_sign_in("viewer"), f"/support/codes/{code_id}/stream?after=2")[1]
+    viewer_news = read_stream(sign_in("viewer"), f"/support/codes/{code_id}/stream?after=2")[1]
     page, part = browser.get(f"/support/codes/{code_id}?level=noise").text, json.loads(news["data"])
 
     assert first == {"retry": "3000"}
@@ -76,10 +76,10 @@ def test_stream_has_the_page_of_the_role_without_personal_parts(shared_sign_in: 
     assert 'id="offered"' not in json.loads(viewer_news["data"])
 
 
-def test_stream_continues_after_the_last_event_of_the_browser(shared_sign_in: SignIn, code_id: UUID) -> None:
+def test_stream_continues_after_the_last_event_of_the_browser(sign_in: SignIn, code_id: UUID) -> None:
     path = f"/support/codes/{code_id}/stream?after=1"
-    messages = read_stream(shared_sign_in("viewer"), f"/support/codes/{code_id}/stream?after=3")
-    continued = shared_sign_in("viewer")._request("GET", path, headers={"last-event-id": "3"})
+    messages = read_stream(sign_in("viewer"), f"/support/codes/{code_id}/stream?after=3")
+    continued = sign_in("viewer")._request("GET", path, headers={"last-event-id": "3"})
 
     assert [message.get("event") for message in messages] == [None, None]
     assert "event: news" not in continued.text
@@ -87,11 +87,11 @@ def test_stream_continues_after_the_last_event_of_the_browser(shared_sign_in: Si
 
 
 def test_viewers_cost_the_database_no_more_than_one(
-    shared_app: AppClient, shared_sign_in: SignIn, code_id: UUID, monkeypatch: pytest.MonkeyPatch
+    app: AppClient, sign_in: SignIn, code_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Queries of three looks, one of which finds a new event and renders the page: the same for 1 and for 200."""
-    support = state_of(shared_app).support
-    session = digest_of(shared_sign_in("viewer").cookies[COOKIE])
+    support = state_of(app).support
+    session = digest_of(sign_in("viewer").cookies[COOKIE])
     view = HistoryView(StatementParams().to_query(code_id), "viewer", "en")
     monkeypatch.setattr(history_watch, "SESSIONS_S", WAIT_S_MAX)
     counted: ContextVar[list[str] | None] = ContextVar("counted", default=None)
@@ -124,12 +124,12 @@ def test_viewers_cost_the_database_no_more_than_one(
     assert 4 < len(of_many) < 30, "three looks, one check of sessions, and the queries of one page"
 
 
-def test_stream_ends_with_its_session(shared_app: AppClient, code_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stream_ends_with_its_session(app: AppClient, code_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_page, "STREAM_S_MAX", WAIT_S_MAX)
-    add_staff(shared_app, "leaves@staff.example.com", "viewer", PASSWORD)
-    browser = StaffBrowser(shared_app)
+    add_staff(app, "leaves@staff.example.com", "viewer", PASSWORD)
+    browser = StaffBrowser(app)
     browser.sign_in("leaves@staff.example.com", PASSWORD)
-    support = state_of(shared_app).support
+    support = state_of(app).support
     render = SupportSource.render
 
     def sign_out(source: SupportSource, view: HistoryView) -> News:
@@ -141,14 +141,12 @@ def test_stream_ends_with_its_session(shared_app: AppClient, code_id: UUID, monk
 
     assert [message.get("event") for message in messages] == [None, "news", "ended"]
     assert browser.get(f"/support/codes/{code_id}/stream").headers["location"].startswith("/support/sign-in")
-    assert len(state_of(shared_app).viewers) == 0
+    assert len(state_of(app).viewers) == 0
 
 
-def test_streams_are_bounded_counted_and_only_of_live_pages(
-    shared_app: AppClient, shared_sign_in: SignIn, code_id: UUID
-) -> None:
+def test_streams_are_bounded_counted_and_only_of_live_pages(app: AppClient, sign_in: SignIn, code_id: UUID) -> None:
     """A page of the past, or with a filter, has no news; a full process refuses."""
-    browser, slots = shared_sign_in("viewer"), state_of(shared_app).viewers
+    browser, slots = sign_in("viewer"), state_of(app).viewers
     statuses = [
         browser.get(f"/support/codes/{path}").status_code
         for path in (
@@ -165,4 +163,4 @@ def test_streams_are_bounded_counted_and_only_of_live_pages(
     assert statuses == [422, 422, 404]
     assert (full.status_code, full.headers["retry-after"]) == (503, "5")
     assert len(read_stream(browser, f"/support/codes/{code_id}/stream?after=1")) >= 2
-    assert (len(slots), len(state_of(shared_app).history_watch)) == (0, 0)
+    assert (len(slots), len(state_of(app).history_watch)) == (0, 0)

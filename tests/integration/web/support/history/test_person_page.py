@@ -19,10 +19,10 @@ SignIn = Callable[..., StaffBrowser]
 NO_SUCH = Rejected(server="mx1:25", reason="address_refused", final=True, about_address=True, reply_code=550)
 
 
-def redeem(shared_app: AppClient, email: str, code: str | None = None) -> tuple[str, str]:
+def redeem(app: AppClient, email: str, code: str | None = None) -> tuple[str, str]:
     """Redeem a new code; the code and the id of the reservation."""
-    code = code or shared_app.issue(make_template(max_uses=9, bound=False))
-    return code, shared_app.redeem(code, email).json()["reservation_id"]
+    code = code or app.issue(make_template(max_uses=9, bound=False))
+    return code, app.redeem(code, email).json()["reservation_id"]
 
 
 def open_person(browser: StaffBrowser, reservation_id: str, query: str = "") -> tuple[str, AppResponse]:
@@ -35,13 +35,13 @@ def positions(*pages: AppResponse) -> list[int]:
     return [int(position) for page in pages for position in re.findall(r'data-position="(\d+)"', page.text)]
 
 
-def test_timeline_has_the_events_of_one_recipient_on_all_codes(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    first, one = redeem(shared_app, "timeline@example.com")
-    shared_app.attempt(one)
-    second, two = redeem(shared_app, "timeline@example.com")
-    redeem(shared_app, "other-timeline@example.com", second)
-    shared_app.attempt(two, NO_SUCH)
-    browser = shared_sign_in("viewer")
+def test_timeline_has_the_events_of_one_recipient_on_all_codes(app: AppClient, sign_in: SignIn) -> None:
+    first, one = redeem(app, "timeline@example.com")
+    app.attempt(one)
+    second, two = redeem(app, "timeline@example.com")
+    redeem(app, "other-timeline@example.com", second)
+    app.attempt(two, NO_SUCH)
+    browser = sign_in("viewer")
 
     path, page = open_person(browser, one)
     by_default, everything, oldest = (
@@ -49,7 +49,7 @@ def test_timeline_has_the_events_of_one_recipient_on_all_codes(shared_app: AppCl
     )
 
     links = [link for each in everything for link in read_page(each.text).link_targets]
-    ids = [code_id_of(shared_app, code) for code in (first, second)]
+    ids = [code_id_of(app, code) for code in (first, second)]
     assert positions(*everything) == sorted(positions(*oldest), reverse=True) == positions(*oldest)[::-1]
     assert len(positions(*everything)) > len(positions(*by_default)) == 4
     assert "Show everything" in page.text
@@ -61,12 +61,12 @@ def test_timeline_has_the_events_of_one_recipient_on_all_codes(shared_app: AppCl
     assert all(browser.get(link).status_code in {200, 303} for link in set(links) if link.startswith("/support/codes/"))
 
 
-def test_timeline_is_filtered_by_the_url(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    _, one = redeem(shared_app, "filtered@example.com")
-    shared_app.attempt(one)
-    browser = shared_sign_in("viewer")
+def test_timeline_is_filtered_by_the_url(app: AppClient, sign_in: SignIn) -> None:
+    _, one = redeem(app, "filtered@example.com")
+    app.attempt(one)
+    browser = sign_in("viewer")
     path, page = open_person(browser, one)
-    later = (shared_app.services.now() + timedelta(hours=1)).isoformat().replace("+", "%2B")
+    later = (app.services.now() + timedelta(hours=1)).isoformat().replace("+", "%2B")
 
     by_kind = browser.get(f"{path}?kind={UseReserved.__name__}")
     shown = read_page(by_kind.text)
@@ -83,10 +83,10 @@ def test_timeline_is_filtered_by_the_url(shared_app: AppClient, shared_sign_in: 
 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
-def test_timeline_is_paged_by_position(shared_app: AppClient, shared_sign_in: SignIn, order: str) -> None:
-    browser, count = shared_sign_in("viewer"), LINES_PER_PAGE + 3
+def test_timeline_is_paged_by_position(app: AppClient, sign_in: SignIn, order: str) -> None:
+    browser, count = sign_in("viewer"), LINES_PER_PAGE + 3
     assert RESERVATIONS_PER_PAGE < count <= RESERVATIONS_MAX
-    ids = [redeem(shared_app, f"paged-{order}@example.com")[1] for _ in range(count)]
+    ids = [redeem(app, f"paged-{order}@example.com")[1] for _ in range(count)]
     path, _ = open_person(browser, ids[0])
 
     pages = read_history_pages(browser, f"{path}?order={order}")

@@ -5,6 +5,8 @@ from base64 import b64encode
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+
 from projections.transparency_log.checkpoints import derive_public_keys, derive_signing_key, sign_head
 from projections.transparency_log.line_proofs import EVENTS_COUNTED_MAX, SigningProgress
 from projections.transparency_log.proof_check import check_proof
@@ -16,6 +18,7 @@ from tests.support.clients.staff_browser import StaffBrowser, code_id_of
 SignIn = Callable[..., StaffBrowser]
 
 
+@pytest.mark.usefixtures("own_app")
 def test_proofs_and_receipt_follow_the_checkpoints(app: AppClient, sign_in: SignIn) -> None:
     code = app.issue()
     reservation_id = app.redeem(code, "li.wei@example.com").json()["reservation_id"]

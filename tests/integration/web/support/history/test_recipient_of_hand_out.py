@@ -34,9 +34,9 @@ def codes_section(page: str) -> Element:
     return read_page(page).find("section", aria_labelledby="handed-out")
 
 
-def test_recipient_without_a_reservation_is_found_and_has_a_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    admin, support = shared_sign_in("admin"), shared_sign_in("support")
-    path, (code_id,) = hand_out(shared_app, admin, "sent@one.example", "queued@one.example")
+def test_recipient_without_a_reservation_is_found_and_has_a_page(app: AppClient, sign_in: SignIn) -> None:
+    admin, support = sign_in("admin"), sign_in("support")
+    path, (code_id,) = hand_out(app, admin, "sent@one.example", "queued@one.example")
     links = {link for link in read_page(admin.get(path).text).link_targets if link.startswith("/support/people/")}
 
     paths = [find_person(support, address) for address in ("sent@one.example", "queued@one.example")]
@@ -54,12 +54,12 @@ def test_recipient_without_a_reservation_is_found_and_has_a_page(shared_app: App
     assert "This customer has no reservation yet." in pages[0].text
 
 
-def test_past_page_of_a_code_shows_no_campaign_of_now(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    _, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "past@one.example")
-    path, at = f"/support/codes/{code_id}", f"{shared_app.services.now():%FT%T.%fZ}"
+def test_past_page_of_a_code_shows_no_campaign_of_now(app: AppClient, sign_in: SignIn) -> None:
+    _, (code_id,) = hand_out(app, sign_in("admin"), "past@one.example")
+    path, at = f"/support/codes/{code_id}", f"{app.services.now():%FT%T.%fZ}"
 
     now, past = (
-        read_page(shared_sign_in("support").get(url).text).find("dl", id="term-rows").texts("dt")
+        read_page(sign_in("support").get(url).text).find("dl", id="term-rows").texts("dt")
         for url in (path, f"{path}?as_of={at}")
     )
 
@@ -68,9 +68,9 @@ def test_past_page_of_a_code_shows_no_campaign_of_now(shared_app: AppClient, sha
     assert past[0] == now[0]
 
 
-def test_support_sends_a_code_again_on_the_page_of_the_recipient(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    hand_out_path, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "again@one.example")
-    support, viewer = shared_sign_in("support"), shared_sign_in("viewer")
+def test_support_sends_a_code_again_on_the_page_of_the_recipient(app: AppClient, sign_in: SignIn) -> None:
+    hand_out_path, (code_id,) = hand_out(app, sign_in("admin"), "again@one.example")
+    support, viewer = sign_in("support"), sign_in("viewer")
     path = find_person(support, "again@one.example")
     question = RESEND.format(hand_out_path.rpartition("/")[2], code_id)
     shown = codes_section(support.get(path).text).link_targets
@@ -86,10 +86,10 @@ def test_support_sends_a_code_again_on_the_page_of_the_recipient(shared_app: App
     assert question not in codes_section(viewer.get(path).text).link_targets
 
 
-def test_report_that_an_operator_records_is_not_shown_as_a_note(shared_app: AppClient, shared_sign_in: SignIn) -> None:
+def test_report_that_an_operator_records_is_not_shown_as_a_note(app: AppClient, sign_in: SignIn) -> None:
     """It may quote the address, which the page masks; what staff write about a bounce is shown."""
-    _, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "quoted@one.example")
-    services, operator = shared_app.services, CommandContext(now=shared_app.services.now(), actor="operator")
+    _, (code_id,) = hand_out(app, sign_in("admin"), "quoted@one.example")
+    services, operator = app.services, CommandContext(now=app.services.now(), actor="operator")
     reports: list[dict[str, Any]] = [
         {"kind": "delayed", "mail": 1, "text": services.note("will try quoted@one.example later")},
         {"kind": "complained", "mail": 1, "text": services.note("quoted@one.example wants no such email")},
@@ -103,22 +103,20 @@ def test_report_that_an_operator_records_is_not_shown_as_a_note(shared_app: AppC
     staff = RecordHandOutReport(context=operator, code_id=code_id, text=services.note("The customer called"))
     assert services.execute(staff).changed
 
-    page = shared_sign_in("support").get(f"/support/codes/{code_id}").text
+    page = sign_in("support").get(f"/support/codes/{code_id}").text
 
     assert "quoted@one.example" not in page
     assert "The customer called" in page
 
 
-def test_support_undoes_the_opt_out_of_a_recipient_without_a_reservation(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
+def test_support_undoes_the_opt_out_of_a_recipient_without_a_reservation(app: AppClient, sign_in: SignIn) -> None:
     """As the opt-out page promises: contact support. Until then, no email with a code is sent again."""
-    hand_out_path, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "stop@one.example")
-    support = shared_sign_in("support")
+    hand_out_path, (code_id,) = hand_out(app, sign_in("admin"), "stop@one.example")
+    support = sign_in("support")
     path = find_person(support, "stop@one.example")
     ref = OptOutRef(UUID(path.rpartition("/")[2]), None)
-    secret = shared_app.services.settings.secret_key.get_secret_value().encode()
-    shared_app.client.post(f"/opt-out/{opt_out_token(secret, ref)}")
+    secret = app.services.settings.secret_key.get_secret_value().encode()
+    app.client.post(f"/opt-out/{opt_out_token(secret, ref)}")
     question = RESEND.format(hand_out_path.rpartition("/")[2], code_id)
     resent = support.submit(question, question, reason="asked")
     before = codes_section(support.get(path).text).link_targets
@@ -134,9 +132,9 @@ def test_support_undoes_the_opt_out_of_a_recipient_without_a_reservation(
     assert support.get(path).status_code == 200
 
 
-def test_erased_recipient_without_a_reservation_keeps_a_page(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    admin = shared_sign_in("admin")
-    hand_out(shared_app, admin, "erase@one.example")
+def test_erased_recipient_without_a_reservation_keeps_a_page(app: AppClient, sign_in: SignIn) -> None:
+    admin = sign_in("admin")
+    hand_out(app, admin, "erase@one.example")
     path = find_person(admin, "erase@one.example")
 
     answer = admin.submit(f"{path}/forget", f"{path}/forget", reason="asked by phone")
@@ -149,10 +147,10 @@ def test_erased_recipient_without_a_reservation_keeps_a_page(shared_app: AppClie
     assert admin.get(f"/support/people/{UUID(int=7)}").status_code == 404
 
 
-def test_codes_of_campaigns_come_in_pages(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    admin = shared_sign_in("admin")
+def test_codes_of_campaigns_come_in_pages(app: AppClient, sign_in: SignIn) -> None:
+    admin = sign_in("admin")
     for _ in range(HAND_OUTS_PER_PAGE + 1):
-        hand_out(shared_app, admin, "many@one.example", sent=0)
+        hand_out(app, admin, "many@one.example", sent=0)
     path = find_person(admin, "many@one.example")
     first = codes_section(admin.get(path).text)
     (following,) = [link for link in first.link_targets if "before=" in link]
@@ -162,9 +160,9 @@ def test_codes_of_campaigns_come_in_pages(shared_app: AppClient, shared_sign_in:
     assert [len(each.rows) for each in (first, second)] == [HAND_OUTS_PER_PAGE, 1]
 
 
-def test_support_records_a_bounce_on_the_page_of_the_recipient(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    admin, support, viewer = (shared_sign_in(role) for role in ("admin", "support", "viewer"))
-    hand_out_path, (code_id,) = hand_out(shared_app, admin, "bounced@one.example", "waiting@one.example")
+def test_support_records_a_bounce_on_the_page_of_the_recipient(app: AppClient, sign_in: SignIn) -> None:
+    admin, support, viewer = (sign_in(role) for role in ("admin", "support", "viewer"))
+    hand_out_path, (code_id,) = hand_out(app, admin, "bounced@one.example", "waiting@one.example")
     path = find_person(support, "bounced@one.example")
     form = f"/support/hand-outs/{hand_out_path.rpartition('/')[2]}/recipients/{code_id}/bounce"
     links = [
@@ -189,9 +187,9 @@ def test_support_records_a_bounce_on_the_page_of_the_recipient(shared_app: AppCl
     assert "asked again" not in history
 
 
-def test_bounce_of_an_email_that_was_not_sent_is_refused(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    hand_out_path, (code_id,) = hand_out(shared_app, shared_sign_in("admin"), "queued-again@one.example")
-    support = shared_sign_in("support")
+def test_bounce_of_an_email_that_was_not_sent_is_refused(app: AppClient, sign_in: SignIn) -> None:
+    hand_out_path, (code_id,) = hand_out(app, sign_in("admin"), "queued-again@one.example")
+    support = sign_in("support")
     place = f"/support/hand-outs/{hand_out_path.rpartition('/')[2]}/recipients/{code_id}"
     support.submit(f"{place}/resend", f"{place}/resend", reason="asked")
     refused = support.submit(f"{place}/bounce", f"{place}/bounce", reason="the mailbox is full")

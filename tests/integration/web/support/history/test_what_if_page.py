@@ -15,14 +15,12 @@ SignIn = Callable[..., StaffBrowser]
 OTHER = "mei@example.com"
 
 
-def test_what_if_page_shows_the_answer_for_an_address_and_its_reason(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
-    code = shared_app.issue(make_template(max_uses=1))
-    code_id, browser = code_id_of(shared_app, code), shared_sign_in("viewer")
-    shared_app.attempt(shared_app.redeem(code, "li.wei@example.com").json()["reservation_id"])
+def test_what_if_page_shows_the_answer_for_an_address_and_its_reason(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue(make_template(max_uses=1))
+    code_id, browser = code_id_of(app, code), sign_in("viewer")
+    app.attempt(app.redeem(code, "li.wei@example.com").json()["reservation_id"])
     path = f"/support/codes/{code_id}/what-if"
-    reserved_at = shared_app.services.states.read_entries(code_id, [2])[0].event.at
+    reserved_at = app.services.states.read_entries(code_id, [2])[0].event.at
 
     now = browser.submit(path, email=OTHER).text
     then = browser.submit(path, email=OTHER, exact=reserved_at.isoformat(), as_of="").text
@@ -39,18 +37,16 @@ def test_what_if_page_shows_the_answer_for_an_address_and_its_reason(
     assert read_page(browser.get(f"/support/codes/{code_id}").text).find_all(action=f"{path}")
 
 
-def test_what_if_page_shows_the_events_of_the_campaign_that_refused(
-    shared_app: AppClient, shared_sign_in: SignIn
-) -> None:
-    campaign_id, context = uuid4(), CommandContext(now=shared_app.services.now(), actor="operator")
+def test_what_if_page_shows_the_events_of_the_campaign_that_refused(app: AppClient, sign_in: SignIn) -> None:
+    campaign_id, context = uuid4(), CommandContext(now=app.services.now(), actor="operator")
     create = CreateCampaign(context=context, campaign_id=campaign_id, terms=make_campaign_terms())
-    shared_app.services.storage.ledger.execute_one(create)
+    app.services.storage.ledger.execute_one(create)
     pause = PauseCampaign(context=context, campaign_id=campaign_id)
-    shared_app.services.storage.ledger.execute_one(pause)
-    code_id = code_id_of(shared_app, shared_app.issue(make_template(campaign_id=campaign_id)))
+    app.services.storage.ledger.execute_one(pause)
+    code_id = code_id_of(app, app.issue(make_template(campaign_id=campaign_id)))
 
     path, name = f"/support/codes/{code_id}/what-if", make_campaign_terms().name
-    page = read_page(shared_sign_in("viewer").submit(path, email=OTHER).text)
+    page = read_page(sign_in("viewer").submit(path, email=OTHER).text)
 
     assert "CAMPAIGN_PAUSED" in page.texts("code")
     assert ["#2" in line.text for line in page.find("ol", id="campaign-evidence").find_all("li")] == [True]
@@ -58,11 +54,11 @@ def test_what_if_page_shows_the_events_of_the_campaign_that_refused(
     assert page.find_all(href=f"/admin/campaigns/{campaign_id}/events/2")
 
 
-def test_what_if_page_shows_the_effect_of_each_action(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    code = shared_app.issue()
-    code_id, browser = code_id_of(shared_app, code), shared_sign_in("viewer")
-    reservation_id = shared_app.redeem(code, OTHER).json()["reservation_id"]
-    shared_app.attempt(reservation_id)
+def test_what_if_page_shows_the_effect_of_each_action(app: AppClient, sign_in: SignIn) -> None:
+    code = app.issue()
+    code_id, browser = code_id_of(app, code), sign_in("viewer")
+    reservation_id = app.redeem(code, OTHER).json()["reservation_id"]
+    app.attempt(reservation_id)
     path = f"/support/codes/{code_id}/what-if?reservation={reservation_id}"
 
     reserved, sent = browser.get(f"{path}&at_event=2").text, browser.get(path).text
@@ -72,15 +68,15 @@ def test_what_if_page_shows_the_effect_of_each_action(shared_app: AppClient, sha
     assert browser.get(f"/support/codes/{code_id}/what-if?reservation=x").status_code == 422
 
 
-def test_what_if_page_names_the_thresholds_that_would_be_crossed(shared_app: AppClient, shared_sign_in: SignIn) -> None:
-    campaign_id, context = uuid4(), CommandContext(now=shared_app.services.now(), actor="operator")
+def test_what_if_page_names_the_thresholds_that_would_be_crossed(app: AppClient, sign_in: SignIn) -> None:
+    campaign_id, context = uuid4(), CommandContext(now=app.services.now(), actor="operator")
     terms = make_campaign_terms(max_uses=2, notify_at="50%")
     create = CreateCampaign(context=context, campaign_id=campaign_id, terms=terms)
-    shared_app.services.storage.ledger.execute_one(create)
+    app.services.storage.ledger.execute_one(create)
     template = make_template(max_uses=1, notify_at="0 left", campaign_id=campaign_id)
-    code_id = code_id_of(shared_app, shared_app.issue(template))
+    code_id = code_id_of(app, app.issue(template))
 
-    page = read_page(shared_sign_in("viewer").submit(f"/support/codes/{code_id}/what-if", email=OTHER).text)
+    page = read_page(sign_in("viewer").submit(f"/support/codes/{code_id}/what-if", email=OTHER).text)
 
     crossed = page.find("ul", id="crossed")
     assert [line.text for line in crossed.find_all("li")] == [
