@@ -4,8 +4,23 @@ from collections.abc import Iterator
 
 import pytest
 
+from api.settings import ApiSettings
 from tests.support.clients.app_client import AppClient
+from tests.support.clients.in_process_app import started
 from tests.support.clients.served_site import serve_site
+
+
+@pytest.fixture(scope="module")
+def app(shared_app: AppClient) -> AppClient:
+    """The application of a file, whose tests look at codes, campaigns and people of their own."""
+    return shared_app
+
+
+@pytest.fixture
+def own_app(settings: ApiSettings) -> Iterator[AppClient]:
+    """An application for one test: it counts all rows, or changes what others see."""
+    with started(settings) as app_client:
+        yield app_client
 
 
 @pytest.fixture(scope="module")

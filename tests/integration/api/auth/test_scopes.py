@@ -81,23 +81,21 @@ def test_key_is_kept_as_a_digest_and_ends_with_its_days(shared_app: AppClient) -
     assert shared_app.client.get("/api/v1/session", headers=headers).status_code == 401
 
 
-def test_staff_session_opens_the_api_with_its_token(shared_app: AppClient) -> None:
+def test_staff_session_opens_the_api_with_its_token(own_app: AppClient) -> None:
     """Reading needs the cookie; a change the token as well, and never from another site; a viewer stays a viewer."""
-    add_staff(shared_app, "sue@example.com", "support", PASSWORD)
-    browser = StaffBrowser(shared_app)
+    add_staff(own_app, "sue@example.com", "support", PASSWORD)
+    browser = StaffBrowser(own_app)
     browser.sign_in("sue@example.com", PASSWORD)
     session = browser.get("/api/v1/session").json()
-    code_id = shared_app.client.get("/api/v1/codes?limit=1", headers=key(shared_app, "codes:read")).json()["codes"]
-    shared_app.issue()
-    code_id = shared_app.client.get("/api/v1/codes?limit=1", headers=key(shared_app, "codes:read")).json()["codes"][0][
-        "id"
-    ]
+    code_id = own_app.client.get("/api/v1/codes?limit=1", headers=key(own_app, "codes:read")).json()["codes"]
+    own_app.issue()
+    code_id = own_app.client.get("/api/v1/codes?limit=1", headers=key(own_app, "codes:read")).json()["codes"][0]["id"]
     path, token = f"/api/v1/codes/{code_id}/pause", {"x-csrf-token": session["csrf_token"]}
 
     bare = browser.post(path, {})
     forged = browser.post(path, {}, {**token, "sec-fetch-site": "cross-site"})
     paused = browser.post(path, {}, token)
-    events = shared_app.services.reader.read_history(code_id)
+    events = own_app.services.reader.read_history(code_id)
 
     assert (session["kind"], session["role"]) == ("staff", "support")
     assert (bare.status_code, forged.status_code, paused.status_code) == (403, 403, 200)

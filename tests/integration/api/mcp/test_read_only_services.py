@@ -84,10 +84,10 @@ def test_tool_that_writes_changes_nothing(planted_app: AppClient, name: str) -> 
     assert read_state(planted_app, code_id) == before
 
 
-def test_refused_command_has_the_error_of_postgresql(settings: ApiSettings, app: AppClient) -> None:
-    code_id = app.services.reader.find_code(app.issue())
+def test_refused_command_has_the_error_of_postgresql(settings: ApiSettings, own_app: AppClient) -> None:
+    code_id = own_app.services.reader.find_code(own_app.issue())
     assert code_id is not None
-    command = PauseCode(context=app.services.context(Caller("operator")), code_id=code_id, note=None)
+    command = PauseCode(context=own_app.services.context(Caller("operator")), code_id=code_id, note=None)
 
     with (
         LedgerStore.open(settings, reads_only=True) as storage,

@@ -80,11 +80,11 @@ def test_pages_follow_one_another_and_closed_ones_are_left_out(app: AppClient, s
 
 def test_refunds_up_to_the_threshold_do_not_wait(app: AppClient) -> None:
     """One use does not; two of one outage do, also if one request would refund only one of them."""
-    key, alone = app.key("support"), outage_case(app)
+    key, start, alone = app.key("support"), app.services.now(), outage_case(app)
     of_one_server = alone.ask_by_key(app).json()["refunded"]
     single = post(app, f"/api/v1/reservations/{send(app)}/refund", {"note": "x"}, key).status_code
     send(app)
-    whole = {name: value for name, value in alone.body.items() if name != "server"}
+    whole = {name: value for name, value in alone.body.items() if name != "server"} | {"from": start.isoformat()}
     of_all_servers = post(app, "/api/v1/refunds", whole, key).json()["refunded"]
     for _ in range(2):
         send(app)

@@ -55,9 +55,9 @@ def test_malformed_is_422(shared_app: AppClient, body: bytes, code: str) -> None
 @pytest.mark.parametrize(
     "code", ["e\u0301te\u0301", "ＡＢＣ", "z\u0335\u0321a\u0489lgo", "夏日", "x" * 64, "'; DROP TABLE--"]
 )
-def test_odd_code_is_looked_up_as_it_stands(app: AppClient, code: str) -> None:
+def test_odd_code_is_looked_up_as_it_stands(own_app: AppClient, code: str) -> None:
     """A code of 1-64 characters may be an old one: unknown is 400, not 422."""
-    assert app.redeem(code).json()["code"] == "CODE_INVALID"
+    assert own_app.redeem(code).json()["code"] == "CODE_INVALID"
 
 
 def test_international_domain_is_one_address(shared_app: AppClient) -> None:

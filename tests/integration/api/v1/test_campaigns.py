@@ -93,22 +93,22 @@ def test_setting_is_the_rule_of_campaigns_that_name_none(app: AppClient, monkeyp
     assert [campaign["person_rule"] for campaign in (unnamed, named, null)] == ["mailbox", "exact", "exact"]
 
 
-def test_balance_and_history_of_a_campaign_are_those_of_its_codes(app: AppClient) -> None:
-    campaign = create(app, max_uses=2, max_per_person=1, group="team")
-    codes = issue(app, campaign, 3)
-    first = app.redeem(codes[0], "li@example.com").json()["reservation_id"]
-    app.attempt(first)
-    twice = refusal(app, codes[1], "li@example.com")
-    app.redeem(codes[1], "wang@example.com")
-    in_use = refusal(app, codes[2], "zhou@example.com")
-    in_chinese = refusal(app, codes[2], "zhou@example.com", "zh")
+def test_balance_and_history_of_a_campaign_are_those_of_its_codes(own_app: AppClient) -> None:
+    campaign = create(own_app, max_uses=2, max_per_person=1, group="team")
+    codes = issue(own_app, campaign, 3)
+    first = own_app.redeem(codes[0], "li@example.com").json()["reservation_id"]
+    own_app.attempt(first)
+    twice = refusal(own_app, codes[1], "li@example.com")
+    own_app.redeem(codes[1], "wang@example.com")
+    in_use = refusal(own_app, codes[2], "zhou@example.com")
+    in_chinese = refusal(own_app, codes[2], "zhou@example.com", "zh")
 
-    viewer = app.key("viewer")
-    shown = app.client.get(f"/api/v1/campaigns/{campaign['id']}", headers=viewer).json()
-    listed = app.client.get("/api/v1/campaigns?limit=1", headers=viewer).json()
-    history = app.client.get(f"/api/v1/campaigns/{campaign['id']}/history", headers=viewer).json()["events"]
-    later = app.client.get(f"/api/v1/campaigns/{campaign['id']}/history?after=2&limit=1", headers=viewer).json()
-    group = app.client.get("/api/v1/codes", headers=viewer).json()["codes"][0]["group"]
+    viewer = own_app.key("viewer")
+    shown = own_app.client.get(f"/api/v1/campaigns/{campaign['id']}", headers=viewer).json()
+    listed = own_app.client.get("/api/v1/campaigns?limit=1", headers=viewer).json()
+    history = own_app.client.get(f"/api/v1/campaigns/{campaign['id']}/history", headers=viewer).json()["events"]
+    later = own_app.client.get(f"/api/v1/campaigns/{campaign['id']}/history?after=2&limit=1", headers=viewer).json()
+    group = own_app.client.get("/api/v1/codes", headers=viewer).json()["codes"][0]["group"]
 
     assert twice[0] == "PERSON_LIMIT"
     assert in_use[0] == in_chinese[0] == "CAMPAIGN_HELD"

@@ -47,18 +47,18 @@ def test_imported_code_and_one_that_joined_are_queued_for_their_recipients(app: 
     assert len({person["code_id"] for person in people} & {each["id"] for each in codes}) == 2
 
 
-def test_code_that_cannot_be_handed_out_is_refused_with_what_to_do(app: AppClient) -> None:
+def test_code_that_cannot_be_handed_out_is_refused_with_what_to_do(own_app: AppClient) -> None:
     """Nothing is stored then: the list stays empty, and so does the vault."""
-    campaign, other = create_campaign(app), create_campaign(app, name="Winter")
-    hand_out = create(app, campaign)
+    campaign, other = create_campaign(own_app), create_campaign(own_app, name="Winter")
+    hand_out = create(own_app, campaign)
     codes = "code,max_uses,group\nFREE-AAAA-1111,1,\nTEAM-AAAA-1111,1,team\nPAUSED-AAAA-11,1,\nREVOKED-AAAA-1,1,\n"
-    import_codes(app, codes, campaign=campaign)
-    import_codes(app, "code,max_uses\nOTHER-AAAA-111,1\n", campaign=other)
+    import_codes(own_app, codes, campaign=campaign)
+    import_codes(own_app, "code,max_uses\nOTHER-AAAA-111,1\n", campaign=other)
     codes_by_action = {"PAUSED-AAAA-11": "pause", "REVOKED-AAAA-1": "revoke"}
     for code, action in codes_by_action.items():
-        code_id = app.services.reader.find_code(code)
+        code_id = own_app.services.reader.find_code(code)
         body = {"note": "test"} if action == "revoke" else None
-        response = app.client.post(f"/api/v1/codes/{code_id}/{action}", json=body, headers=app.key("admin"))
+        response = own_app.client.post(f"/api/v1/codes/{code_id}/{action}", json=body, headers=own_app.key("admin"))
         assert response.status_code == 200, response.text
     words = {
         "NONE-AAAA-1111": "no such code",
@@ -67,18 +67,18 @@ def test_code_that_cannot_be_handed_out_is_refused_with_what_to_do(app: AppClien
         "REVOKED-AAAA-1": "was revoked",
         "OTHER-AAAA-111": "does not belong to the campaign",
     }
-    refused = {code: give(app, hand_out, code) for code in words}
-    empty = app.client.get(f"{PATH}/{hand_out['id']}", headers=app.key("admin")).json()["recipients"]
-    queued = give(app, hand_out, "FREE-AAAA-1111")
-    recipients = app.count("recipients")
-    again = [give(app, hand_out, "FREE-AAAA-1111", "wang@example.com"), give(app, hand_out, "TEAM-AAAA-1111")]
-    malformed = give(app, hand_out, "FREE-AAAA-1111", "no address")
-    unknown = give(app, {"id": str(uuid4())}, "FREE-AAAA-1111")
-    app.client.post(f"{PATH}/{hand_out['id']}/end", headers=app.key("admin"))
+    refused = {code: give(own_app, hand_out, code) for code in words}
+    empty = own_app.client.get(f"{PATH}/{hand_out['id']}", headers=own_app.key("admin")).json()["recipients"]
+    queued = give(own_app, hand_out, "FREE-AAAA-1111")
+    recipients = own_app.count("recipients")
+    again = [give(own_app, hand_out, "FREE-AAAA-1111", "wang@example.com"), give(own_app, hand_out, "TEAM-AAAA-1111")]
+    malformed = give(own_app, hand_out, "FREE-AAAA-1111", "no address")
+    unknown = give(own_app, {"id": str(uuid4())}, "FREE-AAAA-1111")
+    own_app.client.post(f"{PATH}/{hand_out['id']}/end", headers=own_app.key("admin"))
 
     assert [status for status, _ in refused.values()] == [409] * len(words)
     assert all(words[code] in why for code, (_, why) in refused.items()), refused
     assert (empty, queued) == (0, (200, "queued"))
     assert "given this code" in again[0][1]
-    assert (recipients, app.count("recipients")) == (1, 1)
-    assert (malformed[0], unknown[0], give(app, hand_out, "FREE-AAAA-1111")[0]) == (422, 404, 409)
+    assert (recipients, own_app.count("recipients")) == (1, 1)
+    assert (malformed[0], unknown[0], give(own_app, hand_out, "FREE-AAAA-1111")[0]) == (422, 404, 409)

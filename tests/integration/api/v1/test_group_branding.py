@@ -57,12 +57,14 @@ def test_branding_is_changed_by_its_named_fields(app: AppClient) -> None:
         ),
     ],
 )
-def test_branding_that_breaks_a_rule_is_refused(app: AppClient, fields: dict[str, Any], error: tuple[str, str]) -> None:
-    answer = app.client.patch(PATH, json={"group": "blue", **fields}, headers=app.key("admin"))
+def test_branding_that_breaks_a_rule_is_refused(
+    own_app: AppClient, fields: dict[str, Any], error: tuple[str, str]
+) -> None:
+    answer = own_app.client.patch(PATH, json={"group": "blue", **fields}, headers=own_app.key("admin"))
 
     assert answer.status_code == 422
     assert [tuple(each.values()) for each in answer.json()["errors"]] == [error]
-    assert app.count("invite_groups") == 0
+    assert own_app.count("invite_groups") == 0
 
 
 def test_branding_takes_a_logo_of_64_kb_and_no_much_larger_body(app: AppClient) -> None:

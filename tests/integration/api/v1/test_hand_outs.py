@@ -123,16 +123,16 @@ def test_resend_refuses_a_recipient_without_a_code_after_the_end(app: AppClient)
     assert [answer.json()["code"] for answer in (ended, over)] == ["HAND_OUT_CONFLICT", "CAMPAIGN_ENDED"]
 
 
-def test_requested_resend_needs_nothing_after_its_commit(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requested_resend_needs_nothing_after_its_commit(own_app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process may end there; a second request while the email is queued makes it due again."""
-    hand_out = create(app)
-    upload(app, hand_out, CSV)
-    row = send_first(app, hand_out)
+    hand_out = create(own_app)
+    upload(own_app, hand_out, CSV)
+    row = send_first(own_app, hand_out)
     calls: list[UUID] = []
     monkeypatch.setattr(HandOutQueue, "ask", lambda _, __, code_id, ___: calls.append(code_id))
     path = f"{PATH}/{hand_out['id']}/recipients/{row.code_id}/resend"
-    answers = [app.client.post(path, headers=app.key("admin")).json() for _ in range(2)]
-    due = HandOutQueue(app.services.storage).take(app.services.now(), 9)
+    answers = [own_app.client.post(path, headers=own_app.key("admin")).json() for _ in range(2)]
+    due = HandOutQueue(own_app.services.storage).take(own_app.services.now(), 9)
 
     assert [(answer["state"], answer["mail"]) for answer in answers] == [("queued", 2)] * 2
     assert [each.code_id for each in due if each.code_id == row.code_id] == [row.code_id]
@@ -140,12 +140,12 @@ def test_requested_resend_needs_nothing_after_its_commit(app: AppClient, monkeyp
 
 
 def test_reason_of_a_resend_is_recorded_before_the_email_is_requested(
-    app: AppClient, monkeypatch: pytest.MonkeyPatch
+    own_app: AppClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that ends at the request, before or after its commit, leaves the reason in the audit log."""
-    hand_out = create(app)
-    upload(app, hand_out, CSV)
-    row = send_first(app, hand_out)
+    hand_out = create(own_app)
+    upload(own_app, hand_out, CSV)
+    row = send_first(own_app, hand_out)
     caller = Caller(actor="operator")
 
     def die(*_: object) -> None:
@@ -153,11 +153,11 @@ def test_reason_of_a_resend_is_recorded_before_the_email_is_requested(
 
     monkeypatch.setattr(LedgerServices, "execute", die)
     with pytest.raises(SystemExit):
-        resend_to_person(app.services, caller, UUID(hand_out["id"]), row.code_id, note="asked by phone")
+        resend_to_person(own_app.services, caller, UUID(hand_out["id"]), row.code_id, note="asked by phone")
 
     monkeypatch.undo()
     chosen = AuditFilter(action="requested_hand_out_email")
-    ((entry,),) = AuditReader(app.services.storage).iter_rows(chosen)
+    ((entry,),) = AuditReader(own_app.services.storage).iter_rows(chosen)
     assert (entry.subject_id, entry.reason) == (row.code_id, "asked by phone")
 
 
@@ -400,12 +400,12 @@ def test_hand_out_is_paused_resumed_and_shown(app: AppClient) -> None:
     assert [event["sentence"].count("Newsletter") for event in history[1:5]] == [1, 1, 1, 1]
 
 
-def test_start_is_planned_changed_and_undone(app: AppClient) -> None:
-    hand_out, headers = create(app, draft=True), {**app.key("admin"), "Accept-Language": "en"}
+def test_start_is_planned_changed_and_undone(own_app: AppClient) -> None:
+    hand_out, headers = create(own_app, draft=True), {**own_app.key("admin"), "Accept-Language": "en"}
     path = f"{PATH}/{hand_out['id']}"
 
     def post(action: str, **body: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = app.client.post(f"{path}/{action}", json=body, headers=headers).json()
+        answer: dict[str, Any] = own_app.client.post(f"{path}/{action}", json=body, headers=headers).json()
         return answer
 
     later, latest = "2099-01-01T08:00:00Z", "2099-01-02T08:00:00Z"
@@ -424,7 +424,7 @@ def test_start_is_planned_changed_and_undone(app: AppClient) -> None:
     assert (past["code"], late["code"]) == ("HAND_OUT_INVALID", "HAND_OUT_CONFLICT")
     assert "in the future" in past["detail"]
     assert "Pause it first" in late["detail"]
-    assert app.count("private_texts") == 2
+    assert own_app.count("private_texts") == 2
 
 
 def test_draft_sends_nothing_to_a_single_recipient(app: AppClient) -> None:
@@ -500,36 +500,38 @@ def test_unknown_hand_outs_and_campaigns_are_refused(app: AppClient) -> None:
     assert (uploaded["status"], uploaded["code"]) == (422, "HAND_OUT_UNKNOWN")
 
 
-def test_recipients_are_found_by_state_and_by_email_address(app: AppClient) -> None:
-    hand_out, other = create(app), create(app)
-    upload(app, hand_out, CSV + "ann@example.com,en,Ann\n")
-    upload(app, other, "email\neve@example.com\n")
-    sent = str(send_first(app, hand_out).code_id)
-    path, viewer = f"{PATH}/{hand_out['id']}/recipients", app.key("viewer")
+def test_recipients_are_found_by_state_and_by_email_address(own_app: AppClient) -> None:
+    hand_out, other = create(own_app), create(own_app)
+    upload(own_app, hand_out, CSV + "ann@example.com,en,Ann\n")
+    upload(own_app, other, "email\neve@example.com\n")
+    sent = str(send_first(own_app, hand_out).code_id)
+    path, viewer = f"{PATH}/{hand_out['id']}/recipients", own_app.key("viewer")
 
-    queued = app.client.get(path, params={"state": "queued", "limit": 1}, headers=viewer).json()
-    rest = app.client.get(path, params={"state": "queued", "limit": 1, "after": queued["next"]}, headers=viewer).json()
-    everyone = [one["code_id"] for one in recipients(app, hand_out)]
+    queued = own_app.client.get(path, params={"state": "queued", "limit": 1}, headers=viewer).json()
+    rest = own_app.client.get(
+        path, params={"state": "queued", "limit": 1, "after": queued["next"]}, headers=viewer
+    ).json()
+    everyone = [one["code_id"] for one in recipients(own_app, hand_out)]
 
     assert [one["code_id"] for one in queued["recipients"] + rest["recipients"]] == everyone[1:]
     assert (len(queued["recipients"]), rest["next"]) == (1, None)
-    assert [one["code_id"] for one in recipients(app, hand_out, state="sent")] == [sent] == everyone[:1]
-    assert [one["code_id"] for one in recipients(app, hand_out, email="WANG@example.com")] == everyone[1:2]
-    assert [recipients(app, hand_out, email=f"{name}@example.com") for name in ("eve", "unknown")] == [[], []]
+    assert [one["code_id"] for one in recipients(own_app, hand_out, state="sent")] == [sent] == everyone[:1]
+    assert [one["code_id"] for one in recipients(own_app, hand_out, email="WANG@example.com")] == everyone[1:2]
+    assert [recipients(own_app, hand_out, email=f"{name}@example.com") for name in ("eve", "unknown")] == [[], []]
     for name, code in (("state", "MALFORMED"), ("email", "EMAIL_INVALID")):
-        assert app.client.get(path, params={name: "lost"}, headers=viewer).json()["code"] == code
+        assert own_app.client.get(path, params={name: "lost"}, headers=viewer).json()["code"] == code
 
 
-def test_preview_test_and_export_are_for_those_who_may(app: AppClient) -> None:
+def test_preview_test_and_export_are_for_those_who_may(own_app: AppClient) -> None:
     texts = {"en": {"subject": "For {name}", "text": "Dear {name}, your code is {code}."}}
-    hand_out = create(app, texts=texts, group="team")
-    upload(app, hand_out, CSV)
+    hand_out = create(own_app, texts=texts, group="team")
+    upload(own_app, hand_out, CSV)
     path = f"{PATH}/{hand_out['id']}"
-    shown = app.client.get(f"{path}/preview", params={"language": "en"}, headers=app.key("viewer")).json()
-    tested = app.client.post(f"{path}/test", json={"email": "li@example.com"}, headers=app.key("admin"))
-    no_address = app.client.post(f"{path}/test", json={"email": "li"}, headers=app.key("admin")).json()
-    exported = app.client.post(f"{path}/export", json={"reason": "list"}, headers=app.key("admin"))
-    forbidden = app.client.post(f"{path}/export", json={"reason": "list"}, headers=app.key("support"))
+    shown = own_app.client.get(f"{path}/preview", params={"language": "en"}, headers=own_app.key("viewer")).json()
+    tested = own_app.client.post(f"{path}/test", json={"email": "li@example.com"}, headers=own_app.key("admin"))
+    no_address = own_app.client.post(f"{path}/test", json={"email": "li"}, headers=own_app.key("admin")).json()
+    exported = own_app.client.post(f"{path}/export", json={"reason": "list"}, headers=own_app.key("admin"))
+    forbidden = own_app.client.post(f"{path}/export", json={"reason": "list"}, headers=own_app.key("support"))
 
     assert (shown["subject"], "Dear [name], your code is MCM1-" in shown["text"]) == ("For [name]", True)
     assert set(tested.json()) == {"outcome", "why"}
@@ -537,10 +539,10 @@ def test_preview_test_and_export_are_for_those_who_may(app: AppClient) -> None:
     lines = exported.text.splitlines()
     assert [line.split(",")[:3] for line in lines[1:]] == [
         ["li@example.com", "zh", "queued"],
-        ["wang@example.com", app.services.settings.default_language, "queued"],
+        ["wang@example.com", own_app.services.settings.default_language, "queued"],
     ]
     assert forbidden.status_code == 403
-    assert app.count("audit") == 3
+    assert own_app.count("audit") == 3
 
 
 def test_test_messages_of_one_caller_are_limited(app: AppClient) -> None:

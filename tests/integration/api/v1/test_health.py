@@ -11,6 +11,11 @@ from api.settings import ApiSettings
 from tests.support.clients.app_client import AppClient
 
 
+@pytest.fixture
+def app(own_app: AppClient) -> AppClient:
+    return own_app
+
+
 def test_missing_broker_is_degraded_not_down(app: AppClient) -> None:
     """An orchestrator must not take the backend away because Celery is dead."""
     response = app.client.get("/readyz")

@@ -13,6 +13,11 @@ from tests.support.clients.app_client import AppClient
 CODES = ["SPRING-2027-AAAA", "SPRING-2027-BBBB", "SPRING-2027-CCCC"]
 
 
+@pytest.fixture
+def app(own_app: AppClient) -> AppClient:
+    return own_app
+
+
 def create_with_codes(app: AppClient, codes: str = "", **terms: Any) -> dict[str, Any]:
     campaign = create_campaign(app, **terms)
     import_codes(app, codes or "code,max_uses\n" + "".join(f"{code},1\n" for code in CODES), campaign=campaign)

@@ -23,6 +23,11 @@ PATH = "/api/v1/recipients/forget"
 LI = "li.wei@example.com"
 
 
+@pytest.fixture
+def app(own_app: AppClient) -> AppClient:
+    return own_app
+
+
 def forget(app: AppClient, email: str = LI, role: str = "admin") -> AppResponse:
     body = {"email": email, "reason": "asked by letter"}
     return cast("AppResponse", app.client.post(PATH, json=body, headers=app.key(role)))

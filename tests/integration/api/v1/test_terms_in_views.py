@@ -45,6 +45,11 @@ DAMAGE: Final = {
 """What damages one column of each term."""
 
 
+@pytest.fixture
+def app(own_app: AppClient) -> AppClient:
+    return own_app
+
+
 class Scene(NamedTuple):
     """The campaign, its open code, a line of three codes, and times before and after each step."""
 

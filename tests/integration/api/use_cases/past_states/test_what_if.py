@@ -30,6 +30,11 @@ REFUSED = Rejected(server="mx:25", reason="address_refused", final=True, about_a
 LI, MEI = "li.wei@example.com", "mei@example.com"
 
 
+@pytest.fixture
+def app(own_app: AppClient) -> AppClient:
+    return own_app
+
+
 def ask(app: AppClient, code_id: UUID, query: str, *, language: str = "en") -> AppResponse:
     headers = {**app.key("viewer"), "Accept-Language": language}
     return cast("AppResponse", app.client.get(f"/api/v1/codes/{code_id}/what-if{query}", headers=headers))

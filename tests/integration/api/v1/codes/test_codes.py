@@ -27,18 +27,18 @@ def walked(shared_app: AppClient, kind: str, **query: Any) -> list[dict[str, obj
     raise AssertionError("the list does not end")
 
 
-def test_issue_list_and_look_at_codes(app: AppClient) -> None:
-    admin = app.key("admin")
-    issued = app.client.post("/api/v1/codes", json={"count": 5, "max_uses": None, "open": True}, headers=admin)
-    first = app.client.get("/api/v1/codes?limit=3", headers=admin).json()
-    second = app.client.get(f"/api/v1/codes?limit=3&cursor={first['next']}", headers=admin).json()
+def test_issue_list_and_look_at_codes(own_app: AppClient) -> None:
+    admin = own_app.key("admin")
+    issued = own_app.client.post("/api/v1/codes", json={"count": 5, "max_uses": None, "open": True}, headers=admin)
+    first = own_app.client.get("/api/v1/codes?limit=3", headers=admin).json()
+    second = own_app.client.get(f"/api/v1/codes?limit=3&cursor={first['next']}", headers=admin).json()
 
     codes = issued.json()
     assert issued.status_code == 201
     assert [len(first["codes"]), len(second["codes"]), second["next"]] == [3, 2, None]
     assert {c["id"] for c in first["codes"] + second["codes"]} == {c["id"] for c in codes}
-    assert app.redeem(codes[0]["code"]).status_code == 202
-    one = app.client.get(f"/api/v1/codes/{codes[0]['id']}", headers=admin).json()
+    assert own_app.redeem(codes[0]["code"]).status_code == 202
+    one = own_app.client.get(f"/api/v1/codes/{codes[0]['id']}", headers=admin).json()
     assert (one["reserved"], one["available"], one["state"]) == (1, None, "active")
 
 

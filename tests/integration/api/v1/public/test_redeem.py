@@ -31,28 +31,28 @@ def test_redeem_is_accepted_with_the_broker_away(shared_app: AppClient) -> None:
     assert response.headers["x-request-id"]
 
 
-def test_second_request_gets_the_same_reservation(app: AppClient) -> None:
-    code = app.issue()
-    first = app.redeem(code).json()
+def test_second_request_gets_the_same_reservation(own_app: AppClient) -> None:
+    code = own_app.issue()
+    first = own_app.redeem(code).json()
 
-    second = app.redeem(code.lower().replace("-", " "), "LI.WEI@Example.com")
+    second = own_app.redeem(code.lower().replace("-", " "), "LI.WEI@Example.com")
 
     assert second.status_code == 200
     assert second.json()["reservation_id"] == first["reservation_id"]
-    assert app.count("ledger_events") == 2
+    assert own_app.count("ledger_events") == 2
 
 
-def test_after_sent_it_says_when(app: AppClient) -> None:
-    code = app.issue(make_template(max_uses=2))
-    first = app.redeem(code).json()
-    app.attempt(first["reservation_id"])
+def test_after_sent_it_says_when(own_app: AppClient) -> None:
+    code = own_app.issue(make_template(max_uses=2))
+    first = own_app.redeem(code).json()
+    own_app.attempt(first["reservation_id"])
 
-    second = app.redeem(code, headers={"accept-language": "en"})
+    second = own_app.redeem(code, headers={"accept-language": "en"})
 
     assert second.status_code == 200
     assert second.json()["state"] == "sent"
     assert re.search(r"\b20\d\d-\d\d-\d\d \d\d:\d\d", second.json()["message"])
-    assert app.count("reservations") == 1
+    assert own_app.count("reservations") == 1
 
 
 def test_again_takes_a_further_use(shared_app: AppClient) -> None:
@@ -144,8 +144,10 @@ def test_refused_address_leaves_the_code_to_others(shared_app: AppClient) -> Non
         (";;;q=x,,", "zh", "兑换码无效"),
     ],
 )
-def test_answers_come_in_the_callers_language(app: AppClient, header: str, language: str, title: str | None) -> None:
-    response = app.redeem("NOSUCHCODE", headers={"accept-language": header})
+def test_answers_come_in_the_callers_language(
+    own_app: AppClient, header: str, language: str, title: str | None
+) -> None:
+    response = own_app.redeem("NOSUCHCODE", headers={"accept-language": header})
 
     assert response.headers["content-language"] == language
     assert title is None or response.json()["title"] == title

@@ -65,31 +65,31 @@ def test_actions_on_a_code_return_it(shared_app: AppClient) -> None:
     ]
 
 
-def test_revealed_link_is_the_one_of_the_email_and_accepts_the_invitation(app: AppClient) -> None:
-    reservation_id, before = sent(app), app.count("audit")
+def test_revealed_link_is_the_one_of_the_email_and_accepts_the_invitation(own_app: AppClient) -> None:
+    reservation_id, before = sent(own_app), own_app.count("audit")
 
-    nameless = post(app, reservation_id, "reveal-link", reason=" ")
-    link = post(app, reservation_id, "reveal-link", reason="they called").json()["link"]
-    accepted = app.client.post(link[link.index("/a/") :])
+    nameless = post(own_app, reservation_id, "reveal-link", reason=" ")
+    link = post(own_app, reservation_id, "reveal-link", reason="they called").json()["link"]
+    accepted = own_app.client.post(link[link.index("/a/") :])
 
-    secret = app.services.settings.secret_key.get_secret_value().encode()
+    secret = own_app.services.settings.secret_key.get_secret_value().encode()
     assert link.endswith(f"/a/{link_token(secret, DeliveryRef(UUID(reservation_id), 1))}")
     assert (nameless.status_code, accepted.status_code) == (422, 200)
-    assert app.count("audit") == before + 1
+    assert own_app.count("audit") == before + 1
 
 
-def test_bounce_is_listed_and_resolved(app: AppClient) -> None:
-    support, reservation_id = app.key("support"), sent(app)
-    reported = post(app, reservation_id, "bounce", reason="mailbox_unknown", reply="no such user")
-    case = app.client.get("/api/v1/cases", headers=support).json()["cases"][0]
+def test_bounce_is_listed_and_resolved(own_app: AppClient) -> None:
+    support, reservation_id = own_app.key("support"), sent(own_app)
+    reported = post(own_app, reservation_id, "bounce", reason="mailbox_unknown", reply="no such user")
+    case = own_app.client.get("/api/v1/cases", headers=support).json()["cases"][0]
 
-    resolved = post(app, reservation_id, "resolve", note="asked by phone", **{"as": "refunded"})
+    resolved = post(own_app, reservation_id, "resolve", note="asked by phone", **{"as": "refunded"})
 
     assert (reported.status_code, reported.json()["state"]) == (200, "sent")
     assert (case["cause"], case["reservation_id"], case["closed_at"]) == ("bounced", reservation_id, None)
     assert (resolved.status_code, resolved.json()["state"]) == (200, "refunded")
-    assert app.client.get("/api/v1/cases", headers=support).json() == {"cases": [], "next": None}
-    closed = app.client.get("/api/v1/cases?closed=true", headers=support).json()["cases"]
+    assert own_app.client.get("/api/v1/cases", headers=support).json() == {"cases": [], "next": None}
+    closed = own_app.client.get("/api/v1/cases?closed=true", headers=support).json()["cases"]
     assert [case["closed_how"] for case in closed] == ["resolved_refunded"]
 
 
@@ -113,17 +113,17 @@ def test_malformed_bodies_are_422(shared_app: AppClient, what: str, body: dict[s
     assert shared_app.count("ledger_events") == before
 
 
-def test_cases_come_in_pages(app: AppClient) -> None:
+def test_cases_come_in_pages(own_app: AppClient) -> None:
     """Oldest first, each once."""
-    code = app.issue(make_template(max_uses=5, bound=False))
-    reservation_ids = [sent(app, f"p{number}@example.com", code) for number in range(3)]
+    code = own_app.issue(make_template(max_uses=5, bound=False))
+    reservation_ids = [sent(own_app, f"p{number}@example.com", code) for number in range(3)]
     for reservation_id in reservation_ids:
-        post(app, reservation_id, "bounce")
-    headers = app.key("support")
+        post(own_app, reservation_id, "bounce")
+    headers = own_app.key("support")
 
-    first = app.client.get("/api/v1/cases?limit=2", headers=headers).json()
-    second = app.client.get(f"/api/v1/cases?limit=2&cursor={first['next']}", headers=headers).json()
+    first = own_app.client.get("/api/v1/cases?limit=2", headers=headers).json()
+    second = own_app.client.get(f"/api/v1/cases?limit=2&cursor={first['next']}", headers=headers).json()
 
     assert [case["reservation_id"] for case in first["cases"] + second["cases"]] == reservation_ids
     assert second["next"] is None
-    assert app.client.get("/api/v1/cases?cursor=x", headers=headers).status_code == 422
+    assert own_app.client.get("/api/v1/cases?cursor=x", headers=headers).status_code == 422

@@ -1,6 +1,5 @@
 """Undoing an outage over HTTP: looking changes nothing, applying gives each use back once."""
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,16 +10,9 @@ from api.use_cases.refund_outage import AffectedReservation, OutageWindow, refun
 from api.use_cases.services import Caller
 from domain.ports import OutcomeUnknown
 from tests.support.clients.app_client import AppClient
-from tests.support.clients.in_process_app import shared_site
 from tests.support.ledger.code_template import make_template
 
 WINDOW = {"from": "2020-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z"}
-
-
-@pytest.fixture(scope="module")
-def app(postgres_url: str) -> Iterator[AppClient]:
-    with shared_site(postgres_url) as started:
-        yield started
 
 
 def ask(app: AppClient, role: str = "support", **body: object) -> Any:  # noqa: ANN401 - whatever the client answers

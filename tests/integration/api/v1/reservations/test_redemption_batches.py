@@ -81,19 +81,19 @@ def test_batch_returns_one_result_for_each_item_in_order(app: AppClient) -> None
     assert "retry-after" not in response.headers
 
 
-def test_whole_body_sent_twice_changes_nothing(app: AppClient) -> None:
-    code, headers = open_code(app, 300), app.key("support")
+def test_whole_body_sent_twice_changes_nothing(own_app: AppClient) -> None:
+    code, headers = open_code(own_app, 300), own_app.key("support")
     counters = [REDEEM_REQUESTS.labels(status) for status in ("accepted", "known", "refused")]
     before = [counter._value.get() for counter in counters]
     items = [{**entry, "key": f"order-{n}"} for n, entry in enumerate(recipients(code, 301))]
-    first = send(app, items, headers).json()
-    events = app.count("ledger_events")
+    first = send(own_app, items, headers).json()
+    events = own_app.count("ledger_events")
 
-    second = send(app, items, headers).json()
+    second = send(own_app, items, headers).json()
 
     assert (first["accepted"], first["refused"]) == (300, 1)
     assert (second["accepted"], second["known"], second["refused"]) == (0, 300, 1)
-    assert app.count("ledger_events") == events == 301
+    assert own_app.count("ledger_events") == events == 301
     ids = [[result.get("reservation_id") for result in batch["results"]] for batch in (first, second)]
     assert ids[0] == ids[1]
     assert not any("correction_token" in result for result in second["results"])
@@ -163,16 +163,16 @@ def test_batch_rejects_unknown_fields(shared_app: AppClient) -> None:
     assert (response.status_code, response.json()["errors"][0]["where"]) == (422, "body.dry_run")
 
 
-def test_batch_holds_a_thousand_items_and_no_more(app: AppClient) -> None:
-    code = open_code(app)
+def test_batch_holds_a_thousand_items_and_no_more(own_app: AppClient) -> None:
+    code = open_code(own_app)
     before = batch_sizes()
 
-    one, most = send(app, recipients(code, 1)), send(app, recipients(code, ITEMS_MAX, "q"))
-    too_many = send(app, recipients(code, ITEMS_MAX + 1, "r"))
+    one, most = send(own_app, recipients(code, 1)), send(own_app, recipients(code, ITEMS_MAX, "q"))
+    too_many = send(own_app, recipients(code, ITEMS_MAX + 1, "r"))
 
     assert (one.json()["accepted"], most.json()["accepted"]) == (1, ITEMS_MAX)
     assert (too_many.status_code, too_many.json()["errors"][0]["where"]) == (422, "body.items")
-    assert app.count("reservations") == ITEMS_MAX + 1
+    assert own_app.count("reservations") == ITEMS_MAX + 1
     after = batch_sizes()
     assert (after[0] - before[0], after[1] - before[1]) == (2, ITEMS_MAX + 1)
 
@@ -249,19 +249,19 @@ def test_outage_between_chunks_shows_the_committed_items(app: AppClient, monkeyp
     assert ids[0] == ids[1]
 
 
-def test_batch_is_503_when_no_item_was_decided(app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    code, headers = open_code(app), app.key("support")
+def test_batch_is_503_when_no_item_was_decided(own_app: AppClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, headers = open_code(own_app), own_app.key("support")
 
     async def fail(*_: object) -> Any:  # noqa: ANN401 - as the original
         raise StorageUnavailableError("unavailable")
 
     with monkeypatch.context() as patch:
         patch.setattr(group_commit.AsyncGroupCommit, "_results", fail)
-        response = send(app, [*recipients(code, 3), {"email": "no address", "code": code}], headers)
+        response = send(own_app, [*recipients(code, 3), {"email": "no address", "code": code}], headers)
 
     assert (response.status_code, response.json()["code"]) == (503, "UNAVAILABLE")
     assert int(response.headers["retry-after"]) > 0
-    assert app.count("reservations") == 0
+    assert own_app.count("reservations") == 0
 
 
 def test_overlapping_batches_of_two_processes_reserve_each_item_once(

@@ -1,6 +1,5 @@
 """Reports of a group's external system: accepted once; forged, stale, repeated and foreign ones are refused."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -12,15 +11,8 @@ from standardwebhooks import Webhook
 from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.webhook_secrets import WebhookSecretRepository
 from tests.support.clients.app_client import AppClient, AppResponse
-from tests.support.clients.in_process_app import shared_site
 from tests.support.ledger.code_template import make_template
 from workers.channels.registry import channel_kinds
-
-
-@pytest.fixture(scope="module")
-def app(postgres_url: str) -> Iterator[AppClient]:
-    with shared_site(postgres_url) as app_client:
-        yield app_client
 
 
 class System:

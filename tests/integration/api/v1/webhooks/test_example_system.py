@@ -28,6 +28,11 @@ EXAMPLE = Path(__file__).parents[5] / "docs" / "invite_system.py"
 
 
 @pytest.fixture
+def app(own_app: AppClient) -> AppClient:
+    return own_app
+
+
+@pytest.fixture
 def example() -> Any:  # noqa: ANN401 - a module outside of our packages
     spec = importlib.util.spec_from_file_location("invite_system", EXAMPLE)
     assert spec is not None

@@ -1,6 +1,5 @@
 """Channels of groups over HTTP: set, shown once, replaced without a gap, and what is no target."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, cast
 from uuid import uuid4
@@ -10,16 +9,9 @@ import pytest
 from projections.repositories.group_channels import GroupChannelRepository
 from projections.repositories.webhook_secrets import ROTATION_OVERLAP, WebhookSecretRepository, delete_expired
 from tests.support.clients.app_client import AppClient, AppResponse
-from tests.support.clients.in_process_app import shared_site
 
 PATH = "/api/v1/channels"
 URL = "https://team.example.com/ledger?key=1"
-
-
-@pytest.fixture(scope="module")
-def app(postgres_url: str) -> Iterator[AppClient]:
-    with shared_site(postgres_url) as app_client:
-        yield app_client
 
 
 def put(app: AppClient, group: str, url: str = URL, role: str = "admin") -> AppResponse:

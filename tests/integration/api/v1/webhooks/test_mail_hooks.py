@@ -17,17 +17,10 @@ from domain.values.mail.mail_token import MailRef, mail_token
 from projections.database.clock import CLOCK_REFRESH_S
 from projections.database.errors import StorageUnavailableError
 from tests.support.clients.app_client import AppClient, AppResponse
-from tests.support.clients.in_process_app import shared_site
 from tests.support.ledger.code_template import make_template
 from tests.support.mail_providers import SUBSCRIBE_URL, FakeProvider, FakeSes, Posted, fake_providers
 
 PROVIDERS_WITH_TIME = [provider for provider in PROVIDERS if provider != "postmark"]
-
-
-@pytest.fixture(scope="module")
-def app(postgres_url: str) -> Iterator[AppClient]:
-    with shared_site(postgres_url) as app_client:
-        yield app_client
 
 
 @dataclass
