@@ -10,16 +10,13 @@ from tests.architecture.sources import read, trees
 from tests.architecture.timing import count_timed_calls, find_example_bounds
 
 ALLOWED: Final = {
-    "tests/acceptance/test_operations.py": (1, "sleeps past a deadline of 5 s: later is past it as well"),
     "tests/acceptance/test_whole_way.py": (2, "the fastest of three requests against the timeout of a broker"),
     "tests/faults/test_broker_outages.py": (3, "an outage lasts a minute; the fastest of many requests, as above"),
     "tests/faults/test_standby_reads.py": (2, "the time before a request, by which the server's own bound is judged"),
     "tests/faults/test_worker_deaths.py": (2, "the least time between restarts: a slow machine takes longer"),
     "tests/integration/api/http/server/test_stream_slots.py": (2, "is canceled"),
     "tests/integration/api/v1/test_event_feed.py": (2, "the answer comes before the time that the request may wait"),
-    "tests/integration/cli/embedded/process/test_launch.py": (1, "nothing happens without the gate"),
     "tests/integration/cli/embedded/process/test_supervisor.py": (2, "the least time between restarts, as above"),
-    "tests/integration/cli/maintenance/import_legacy/test_import_legacy.py": (1, "is counted, not compared"),
     "tests/integration/projections/database/servers/test_stale_server_watch.py": (1, "nothing happens without a loan"),
     "tests/integration/projections/database/test_clock.py": (1, "a clock that is wrong by an hour"),
     "tests/integration/projections/database/test_pool.py": (3, "a forked child is killed at the bound"),

@@ -17,13 +17,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.tcp_ports import HOST, find_free_port
 from projections.storage.key_check import verify_key_rings
 from projections.vault.key_ring import KeyRing
 from projections.vault.vault import Vault
 from tests.support.servers.embedded_stack import PROGRAM
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
 pytestmark = pytest.mark.night(of="stacks")
 
@@ -48,7 +47,7 @@ def stack(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]
     )
     try:
         is_settled = lambda: (folder / "ledger.json").exists() or process.poll() is not None  # noqa: E731 - one use
-        assert wait_until(is_settled, WAIT_S_MAX)
+        wait_for(is_settled)
         if process.poll() is not None:
             pytest.fail(process.communicate()[1])
         yield process, json.loads((folder / "ledger.json").read_text())
@@ -133,7 +132,7 @@ def test_up_starts_resumes_and_leaves_no_process(tmp_path: Path) -> None:
 
         assert first == second
         assert [state[name] for name in stable_fields] == [again[name] for name in stable_fields]
-        assert wait_until(lambda: running_on(folder) == [], WAIT_S_MAX)
+        wait_for(lambda: running_on(folder) == [])
 
 
 def outcome(folder: Path, **variables: str) -> tuple[int, str]:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.process.program import Program
 from api.cli.embedded.process.supervisor import BACK_OFF_S_FIRST, LOG_LOOK_S, Supervisor
 from api.cli.embedded.process.watchdog import is_running
@@ -42,8 +41,8 @@ def supervised(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], list[int
     try:
         logs = [folder / "store.log", folder / "front.log"]
         # A child writes before its supervisor has told the guardian of it: "started" comes after both.
-        assert wait_until((folder / "started").exists, WAIT_S_MAX)
-        assert wait_until(lambda: sum(len(pids(log)) for log in logs) == 4, WAIT_S_MAX)
+        wait_for((folder / "started").exists)
+        wait_for(lambda: sum(len(pids(log)) for log in logs) == 4)
         yield process, [pid for log in logs for pid in pids(log)]
     finally:
         process.kill()
@@ -55,7 +54,7 @@ def test_killed_program_is_restarted_and_its_children_are_ended(tmp_path: Path) 
     log = tmp_path / "store.log"
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(standin.program("store", 0, tmp_path))
-        assert wait_until(lambda: len(pids(log)) == 2, WAIT_S_MAX)
+        wait_for(lambda: len(pids(log)) == 2)
         killed, left = pids(log)
         os.kill(killed, signal.SIGKILL)
 
@@ -63,7 +62,7 @@ def test_killed_program_is_restarted_and_its_children_are_ended(tmp_path: Path) 
             supervisor.tick()
             return len(pids(log)) == 4
 
-        assert wait_until(is_back, WAIT_S_MAX)
+        wait_for(is_back)
         assert all_gone([killed, left])
         assert is_running(pids(log)[2])
 
@@ -91,7 +90,7 @@ def test_death_of_a_program_wakes_the_supervisor(tmp_path: Path) -> None:
     with supervised(tmp_path) as (_, descendants):
         os.kill(descendants[0], signal.SIGKILL)
 
-        assert wait_until(lambda: len(pids(tmp_path / "store.log")) == 4, WAIT_S_MAX)
+        wait_for(lambda: len(pids(tmp_path / "store.log")) == 4)
 
 
 def test_failed_start_ends_the_supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +113,7 @@ def test_program_that_ignores_its_stop_signal_is_killed(tmp_path: Path) -> None:
     command = ("/bin/sh", "-c", 'trap "" TERM; echo $$; while :; do sleep 1; done')
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(Program("stubborn", command, dict(os.environ), stop_s_max=0.3))
-        assert wait_until(lambda: len(pids(tmp_path / "stubborn.log")) == 1, WAIT_S_MAX)
+        wait_for(lambda: len(pids(tmp_path / "stubborn.log")) == 1)
         supervisor.stop()
 
         assert all_gone(pids(tmp_path / "stubborn.log"))
@@ -130,7 +129,7 @@ def test_log_of_the_former_run_is_kept(tmp_path: Path) -> None:
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(Program("x", ("/bin/sh", "-c", "echo now; sleep 60"), dict(os.environ)))
 
-        assert wait_until(lambda: supervisor.last_log_line("x") == "now", WAIT_S_MAX)
+        wait_for(lambda: supervisor.last_log_line("x") == "now")
         assert (tmp_path / "x.log.1").read_text() == "earlier\n"
 
 
@@ -150,7 +149,7 @@ def test_no_process_remains_after_a_crash_of_the_supervisor(tmp_path: Path) -> N
     with supervised(tmp_path) as (process, descendants):
         process.kill()
 
-        assert wait_until(lambda: all_gone(descendants), WAIT_S_MAX)
+        wait_for(lambda: all_gone(descendants))
         assert (tmp_path / "ended").read_text().split() == ["front", "store"]
 
 
@@ -159,7 +158,7 @@ def test_killed_watchdog_is_replaced(tmp_path: Path) -> None:
     log = tmp_path / "store.log"
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(standin.program("store", 0, tmp_path))
-        assert wait_until(lambda: len(pids(log)) == 2, WAIT_S_MAX)
+        wait_for(lambda: len(pids(log)) == 2)
         first = supervisor._watchdog
         assert first is not None
         first.kill()
@@ -181,11 +180,11 @@ def test_large_log_is_rotated_while_its_program_writes(tmp_path: Path) -> None:
     os.mkfifo(gate)
     with Supervisor(tmp_path, log_bytes_max=10) as supervisor:
         supervisor.start(Program("x", (*command, str(gate)), dict(os.environ)))
-        assert wait_until(lambda: supervisor.last_log_line("x") != "", WAIT_S_MAX)
+        wait_for(lambda: supervisor.last_log_line("x") != "")
         supervisor.tick()
         gate.write_text("go\n")
 
-        assert wait_until(lambda: supervisor.last_log_line("x") == "more", WAIT_S_MAX)
+        wait_for(lambda: supervisor.last_log_line("x") == "more")
         assert (tmp_path / "x.log.1").read_text() == "a long first line\n"
         assert (tmp_path / "x.log").read_text() == "more\n"
 

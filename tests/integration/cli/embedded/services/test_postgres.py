@@ -14,7 +14,6 @@ from redis import AuthenticationError, Redis
 from redis.exceptions import ResponseError
 
 from api.cli.embedded import os_accounts, tcp_ports
-from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.os_accounts import choose_account
 from api.cli.embedded.process.program import OsAccount, Program
 from api.cli.embedded.process.supervisor import Supervisor
@@ -24,7 +23,7 @@ from api.cli.embedded.stack_error import StackError
 from api.cli.embedded.tcp_ports import HOST, FreePorts, find_free_port, is_port_open
 from tests.support.optional_packages import DEBIAN_POSTGRES, may_run
 from tests.support.servers.private_servers import PASSWORD, postgres_server, valkey_server
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
 ROOT = Path(__file__).parents[5]
 HARMLESS = Path("/bin/true")
@@ -36,20 +35,28 @@ PROGRAMS = [
 """Folders of servers, of one version each."""
 
 
-def test_postgres_runs_in_a_folder_of_mode_700(tmp_path: Path) -> None:
-    """A second start continues where the first stopped, as the same owner, with durability as PostgreSQL ships it."""
+def test_postgres_runs_in_a_folder_of_mode_700_although_its_old_pid_belongs_to_another_program(tmp_path: Path) -> None:
+    """A second start continues where the first stopped, as the same owner, with durability as PostgreSQL ships it.
+
+    A pid file that names a stranger is dropped and the stranger left alone.
+    """
     tmp_path.chmod(0o700)
     with postgres_server(tmp_path) as url, psycopg.connect(url) as conn:
         conn.execute("CREATE TABLE kept (n int)")
+        lines = (tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()
     owner = (tmp_path / "postgres").stat().st_uid
-    with postgres_server(tmp_path) as url, psycopg.connect(url) as conn:
-        rows = conn.execute("SELECT count(*) FROM kept").fetchall()
-        shown = conn.execute(
-            "SELECT current_setting('fsync'), current_setting('full_page_writes'),"
-            " current_setting('synchronous_commit'), current_setting('max_connections'),"
-            " current_setting('autovacuum_naptime'),"
-            " current_user, current_setting('is_superuser')"
-        ).fetchall()
+    with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
+        (tmp_path / "postgres" / "postmaster.pid").write_text("\n".join([str(stranger.pid), *lines[1:]]))
+        with postgres_server(tmp_path) as url, psycopg.connect(url) as conn:
+            rows = conn.execute("SELECT count(*) FROM kept").fetchall()
+            shown = conn.execute(
+                "SELECT current_setting('fsync'), current_setting('full_page_writes'),"
+                " current_setting('synchronous_commit'), current_setting('max_connections'),"
+                " current_setting('autovacuum_naptime'),"
+                " current_user, current_setting('is_superuser')"
+            ).fetchall()
+        assert stranger.poll() is None
+        stranger.kill()
 
     assert rows == [(0,)]
     assert shown == [("on", "on", "on", "100", "10s", "ledger", "off")]
@@ -57,36 +64,20 @@ def test_postgres_runs_in_a_folder_of_mode_700(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
-def test_postgres_runs_in_a_folder_of_mode_755(open_folder: Path) -> None:
+def test_orphaned_postgres_is_ended_before_the_start_in_a_folder_of_mode_755(open_folder: Path) -> None:
+    """Two servers never work on one data directory, which is closed to others, also without the password."""
+    left = postgres.prepare_postgres(open_folder, find_free_port(), PASSWORD)
+    with (open_folder / "left.log").open("wb") as log:
+        process = left.program.spawn(log)
+    wait_for(left.is_ready)
     with postgres_server(open_folder) as url:
+        assert process.poll() is not None
         with psycopg.connect(url) as conn:
             assert conn.execute("SELECT 1").fetchall() == [(1,)]
         with pytest.raises(psycopg.OperationalError, match="password"):
             psycopg.connect(url.replace("only-for-tests", "wrong"))
 
         assert (open_folder / "postgres").stat().st_mode & 0o777 == 0o700
-
-
-def test_postgres_starts_although_its_old_pid_belongs_to_another_program(tmp_path: Path) -> None:
-    """A pid file that names a stranger is dropped and the stranger left alone."""
-    with postgres_server(tmp_path):
-        lines = (tmp_path / "postgres" / "postmaster.pid").read_text().splitlines()
-    with subprocess.Popen(["/bin/sleep", "60"]) as stranger:
-        (tmp_path / "postgres" / "postmaster.pid").write_text("\n".join([str(stranger.pid), *lines[1:]]))
-        with postgres_server(tmp_path) as url, psycopg.connect(url) as conn:
-            assert conn.execute("SELECT 1").fetchall() == [(1,)]
-        assert stranger.poll() is None
-        stranger.kill()
-
-
-def test_orphaned_postgres_is_ended_before_the_start(tmp_path: Path) -> None:
-    """Two servers never work on one data directory."""
-    left = postgres.prepare_postgres(tmp_path, find_free_port(), "x")
-    with (tmp_path / "left.log").open("wb") as log:
-        process = left.program.spawn(log)
-    assert wait_until(left.is_ready, 20)
-    with postgres_server(tmp_path):
-        assert process.poll() is not None
 
 
 def test_data_without_a_server_of_their_version_are_refused(tmp_path: Path) -> None:
@@ -219,7 +210,7 @@ def test_valkey_answers_only_clients_that_know_the_password(tmp_path: Path) -> N
     server = valkey.prepare_valkey(tmp_path / "redis", find_free_port(), PASSWORD)
     with Supervisor(tmp_path / "logs") as supervisor:
         supervisor.start(server.program)
-        assert wait_until(server.is_ready, 10)
+        wait_for(server.is_ready)
         process = supervisor._children["valkey"].process
         assert process is not None
         arguments = Path(f"/proc/{process.pid}/cmdline").read_bytes()
@@ -239,17 +230,17 @@ def test_killed_valkey_restarts_on_the_same_port(tmp_path: Path) -> None:
     server = valkey.prepare_valkey(tmp_path, find_free_port(), PASSWORD)
     with Supervisor(tmp_path / "logs") as supervisor:
         supervisor.start(server.program)
-        assert wait_until(server.is_ready, 10)
+        wait_for(server.is_ready)
         process = supervisor._children["valkey"].process
         assert process is not None
         os.kill(process.pid, signal.SIGKILL)
-        assert wait_until(lambda: not is_running(process.pid), 10)
+        wait_for(lambda: not is_running(process.pid))
 
         def is_back() -> bool:
             supervisor.tick()
             return server.is_ready()
 
-        assert wait_until(is_back, 10)
+        wait_for(is_back)
 
 
 def test_mail_catcher_delivers_to_a_maildir(tmp_path: Path) -> None:
@@ -261,7 +252,7 @@ def test_mail_catcher_delivers_to_a_maildir(tmp_path: Path) -> None:
     mail.set_content("hello\n")
     with Supervisor(tmp_path) as supervisor:
         supervisor.start(Program("sink", command, dict(os.environ), OsAccount(), cwd=ROOT))
-        assert wait_until(lambda: is_port_open(port), 15)
+        wait_for(lambda: is_port_open(port))
         with smtplib.SMTP(HOST, port, timeout=WAIT_S_MAX) as client:
             client.send_message(mail, "ledger@example.com", ["li.wei@example.com"])
             delivered = [path.read_text() for path in (maildir / "new").iterdir()]
