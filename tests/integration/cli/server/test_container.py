@@ -1,4 +1,4 @@
-"""`ledger run`: secrets once, migrations once, then the part itself. And the compose file names the six services."""
+"""`ledger run` and `ledger exec`: secrets once, migrations once, then the part itself. Services of the compose file."""
 
 import json
 import os
@@ -18,6 +18,7 @@ from api.cli.server import container
 from api.cli.server.container import OWNER_ONLY, Component
 from projections.database.migrations import check_schema, list_migrations
 from projections.terminal.exit_codes import ExitCode
+from tests.support.clients.terminal import Terminal
 from tests.support.compose_environment import environment_of
 from tests.support.servers.databases import execute
 
@@ -40,6 +41,15 @@ def become(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def ready(become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a database that `ledger run` finds, with secrets and without a look at the settings."""
+    monkeypatch.setenv("DATABASE_URL", database_url)
+    assert load_secrets(become)
+    monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
+    return database_url
+
+
 def count_migrations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The owner's URL of each migration from now on; none applies anything."""
     migrated: list[str] = []
@@ -52,51 +62,37 @@ def count_migrations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return migrated
 
 
-def test_backend_migrates_and_becomes_uvicorn(become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    monkeypatch.setenv("LEDGER_OWNER_DATABASE_URL", database_url)
-    secrets = load_secrets(become)
-    monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
+def test_backend_migrates_and_becomes_uvicorn(become: Path, ready: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEDGER_OWNER_DATABASE_URL", ready)
 
     with pytest.raises(_BecameError) as became:
         container.run("backend")
 
     program, arguments, environment = became.value.args
-    assert secrets
     assert "LEDGER_OWNER_DATABASE_URL" not in environment
     assert program == sys.executable
     assert arguments[1:4] == ["-m", "api.http.server.idle_server", "api.main:create_app"]
     assert (become / "secrets.env").stat().st_mode & 0o777 == 0o600
-    check_schema(database_url)
+    check_schema(ready)
 
 
-def test_run_migrate_applies_the_schema_and_exits(
-    become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_migrate_applies_the_schema_and_exits(ready: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It replaces no process: the container ends, and those that wait for it start."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    load_secrets(become)
-    monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
     migrated = count_migrations(monkeypatch)
 
     container.run("migrate")
 
-    assert migrated == [database_url]
+    assert migrated == [ready]
 
 
+@pytest.mark.usefixtures("ready")
 @pytest.mark.parametrize("component", ["migrate", "backend"])
 def test_run_prints_the_migrations_that_it_applied(
-    become: Path,
-    database_url: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    component: Component,
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], component: Component
 ) -> None:
     execute(database_url, "DROP SCHEMA public CASCADE")
     execute(database_url, "CREATE SCHEMA public")
     monkeypatch.setenv("DATABASE_URL", database_url)
-    load_secrets(become)
-    monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
 
     printed = []
     for _ in range(2):
@@ -128,13 +124,11 @@ def test_run_migrate_refuses_a_setting_of_any_component_before_it_migrates(
     assert capsys.readouterr().err.startswith("settings: LEDGER_SMTP_URL: The mail server's URL has an unknown scheme")
 
 
+@pytest.mark.usefixtures("ready")
 def test_backend_waits_for_the_migration_if_its_role_does_not_own_the_schema(
-    become: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It never tries: a role of few rights would fail with a message about a table of the migration tool."""
-    monkeypatch.setenv("DATABASE_URL", database_url)
-    load_secrets(become)
-    monkeypatch.setattr(container, "_check_settings_of", lambda _: None)
     monkeypatch.setattr(container, "owns_schema", lambda _: False)
     migrated = count_migrations(monkeypatch)
 
@@ -220,3 +214,27 @@ def _services() -> dict[str, str]:
     services = compose.split("\nservices:\n")[1].split("\nvolumes:\n")[0]
     parts = re.split(r"^  (\w+):$", services, flags=re.MULTILINE)[1:]
     return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def test_exec_runs_a_program_in_the_environment_of_the_ledger(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The secrets of the folder among it; its own options are its own; programs next to Python are found."""
+    (tmp_path / "secrets.env").write_text("LEDGER_PEPPERS=of the folder\n")
+    monkeypatch.delenv("LEDGER_PEPPERS")
+    monkeypatch.setattr("api.cli.read_session.LedgerSettings.from_environment", lambda: None)
+    became: list[tuple[str, list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execvpe", lambda *what: became.append(what))
+
+    terminal.ledger("--data-dir", str(tmp_path), "exec", "celery", "-A", "workers.celery_app", "--json")
+
+    ((program, words, environment),) = became
+    assert (program, words) == ("celery", ["celery", "-A", "workers.celery_app", "--json"])
+    assert environment["LEDGER_PEPPERS"] == "of the folder"
+    assert str(Path(sys.executable).parent) == environment["PATH"].split(os.pathsep)[0]
+
+
+def test_exec_reports_a_missing_program(terminal: Terminal) -> None:
+    ended = terminal.ledger("exec", "no-such-program", "--json")
+
+    assert (ended.status, ended.err) == (127, "program not found: no-such-program\n")

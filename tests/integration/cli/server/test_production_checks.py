@@ -14,7 +14,6 @@ import pytest
 from redis import Redis
 
 from api.cli.app import run
-from api.cli.embedded.bounded_wait import wait_until
 from api.cli.embedded.tcp_ports import HOST, find_free_port
 from projections.storage.key_check import verify_key_rings
 from projections.vault.key_ring import KeyRing
@@ -22,12 +21,14 @@ from projections.vault.vault import Vault
 from tests.integration.cli.embedded.test_up import plain
 from tests.support.servers.databases import execute
 from tests.support.servers.embedded_stack import PROGRAM
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.waiting import WAIT_S_MAX, wait_for
 
 pytestmark = pytest.mark.night(of="stacks")
 
 NO_STREAM = f"redis://{HOST}:1/0"
-Change = Callable[[dict[str, str], Path], None]
+Env = dict[str, str]
+Changes = dict[str, str | None]
+Change = Callable[[Env, Path], Changes]
 
 
 def ring() -> str:
@@ -55,82 +56,75 @@ def backend(env: dict[str, str], port: int, log: Path) -> subprocess.Popen[bytes
         return subprocess.Popen([*command, "--host", HOST, "--port", str(port)], env=env, stdout=out, stderr=out)
 
 
-def _no_secret(env: dict[str, str], _: Path) -> None:
-    del env["LEDGER_SECRET_KEY"]
-
-
-def _placeholder(env: dict[str, str], _: Path) -> None:
-    env["LEDGER_SECRET_KEY"] = "changeme-0123456789-abcdefghijklmnop"
-
-
-def _weak_ring(env: dict[str, str], _: Path) -> None:
-    env["LEDGER_PEPPERS"] = "1:" + "A" * 43 + "="
-
-
-def _one_key_for_both(env: dict[str, str], _: Path) -> None:
-    env["LEDGER_PEPPERS"] = env["LEDGER_MASTER_KEYS"]
-
-
-def _default_password(env: dict[str, str], _: Path) -> None:
-    env["DATABASE_URL"] = env["DATABASE_URL"].replace("only-for-tests", "postgres")
-
-
-def _wrong_ring(env: dict[str, str], _: Path) -> None:
-    env["LEDGER_MASTER_KEYS"] = ring()
-
-
-def _unavailable(env: dict[str, str], _: Path) -> None:
-    env["DATABASE_URL"] = f"postgresql://ledger:only-for-tests@{HOST}:1/ledger"
-
-
-def _newer(env: dict[str, str], _: Path) -> None:
+def _newer(env: Env, _: Path) -> Changes:
     execute(env["DATABASE_URL"], "INSERT INTO _yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999_next')")
-    env["LEDGER_DATABASE_WAIT_S"] = "600"
+    return {"LEDGER_DATABASE_WAIT_S": "600"}
 
 
-def _functions(env: dict[str, str], _: Path) -> None:
-    env["POSTGRES_ENABLE_DB_FUNCTIONS"] = "y"
-
-
-def _debug(env: dict[str, str], _: Path) -> None:
-    env["DEBUG"] = "1"
-
-
-def _no_switch(env: dict[str, str], _: Path) -> None:
-    env["LEDGER_RATE_LIMIT"] = "perhaps"
-
-
-def _older(env: dict[str, str], folder: Path) -> None:
+def _older(_: Env, folder: Path) -> Changes:
     zeros = base64.b64encode(bytes(64)).decode()
     line = {"number": 7, "size": 9, "root": zeros, "at": "2026-01-01T00:00:00+00:00", "public_key": zeros}
     (folder / "checkpoints").write_text(json.dumps({**line, "signature": zeros}) + "\n")
-    env["LEDGER_CHECKPOINT_FILE"] = str(folder / "checkpoints")
+    return {"LEDGER_CHECKPOINT_FILE": str(folder / "checkpoints")}
 
 
-def _unsound_engine(env: dict[str, str], _: Path) -> None:
+def _unsound_engine(env: Env, _: Path) -> Changes:
     execute(env["DATABASE_URL"], "ALTER SEQUENCE ledger_events_notification_id_seq CACHE 50")
+    return {}
 
 
-REFUSED: list[tuple[Change, int, str]] = [
-    (_no_secret, 2, "LEDGER_SECRET_KEY is missing: set it"),
-    (_wrong_ring, 3, "LEDGER_MASTER_KEYS does not hold the keys that this database was written with: set"),
-    (_placeholder, 2, "LEDGER_SECRET_KEY is a placeholder: generate one with"),
-    (_weak_ring, 2, "key 1 of LEDGER_PEPPERS is a placeholder, not a random key: generate one"),
-    (_one_key_for_both, 2, "LEDGER_PEPPERS and LEDGER_MASTER_KEYS share a key: generate one"),
-    (_default_password, 2, "the password in DATABASE_URL is a well-known default password: set another one"),
-    (_unavailable, 3, "waited 1 s: start the database, or correct DATABASE_URL"),
+REFUSED: list[tuple[Changes | Change, int, str]] = [
+    ({"LEDGER_SECRET_KEY": None}, 2, "LEDGER_SECRET_KEY is missing: set it"),
+    (
+        {"LEDGER_MASTER_KEYS": ring()},
+        3,
+        "LEDGER_MASTER_KEYS does not hold the keys that this database was written with: set",
+    ),
+    (
+        {"LEDGER_SECRET_KEY": "changeme-0123456789-abcdefghijklmnop"},
+        2,
+        "LEDGER_SECRET_KEY is a placeholder: generate one with",
+    ),
+    (
+        {"LEDGER_PEPPERS": "1:" + "A" * 43 + "="},
+        2,
+        "key 1 of LEDGER_PEPPERS is a placeholder, not a random key: generate one",
+    ),
+    (
+        lambda env, _: {"LEDGER_PEPPERS": env["LEDGER_MASTER_KEYS"]},
+        2,
+        "LEDGER_PEPPERS and LEDGER_MASTER_KEYS share a key: generate one",
+    ),
+    (
+        lambda env, _: {"DATABASE_URL": env["DATABASE_URL"].replace("only-for-tests", "postgres")},
+        2,
+        "the password in DATABASE_URL is a well-known default password: set another one",
+    ),
+    (
+        {"DATABASE_URL": f"postgresql://ledger:only-for-tests@{HOST}:1/ledger"},
+        3,
+        "waited 1 s: start the database, or correct DATABASE_URL",
+    ),
     (_newer, 3, "schema is newer than this version (it has 9999_next): run the newer version"),
     (
-        _functions,
+        {"POSTGRES_ENABLE_DB_FUNCTIONS": "y"},
         2,
         "POSTGRES_ENABLE_DB_FUNCTIONS must not be set, because readers of the log would miss events: unset it",
     ),
-    (_debug, 2, "DEBUG must not be set in production: unset it"),
-    (_no_switch, 2, "LEDGER_RATE_LIMIT: Input should be 'on' or 'off'"),
+    ({"DEBUG": "1"}, 2, "DEBUG must not be set in production: unset it"),
+    ({"LEDGER_RATE_LIMIT": "perhaps"}, 2, "LEDGER_RATE_LIMIT: Input should be 'on' or 'off'"),
     (_older, 3, "over 9 events, but the database has only 0 of them: an older backup was restored; restore a newer"),
     (_unsound_engine, 3, "(append order: the sequence of positions hands out 50 at a time to each session)"),
 ]
 """The first two also as a process of its own: a refusal of the settings, and one after a look at the database."""
+
+
+def apply(change: Changes | Change, env: Env, folder: Path) -> None:
+    for name, value in (change if isinstance(change, dict) else change(env, folder)).items():
+        if value is None:
+            del env[name]
+        else:
+            env[name] = value
 
 
 @pytest.mark.parametrize(("change", "status", "expected"), REFUSED)
@@ -139,12 +133,12 @@ def test_unsafe_start_is_refused_in_one_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-    change: Change,
+    change: Changes | Change,
     status: int,
     expected: str,
 ) -> None:
     """It never becomes what would listen."""
-    change(env, tmp_path)
+    apply(change, env, tmp_path)
     for name in os.environ.keys() - env.keys():
         monkeypatch.delenv(name)
     for name, value in env.items():
@@ -158,9 +152,9 @@ def test_unsafe_start_is_refused_in_one_line(
 
 @pytest.mark.parametrize(("change", "status", "expected"), REFUSED[:2])
 def test_refused_start_ends_the_process(
-    env: dict[str, str], tmp_path: Path, change: Change, status: int, expected: str
+    env: dict[str, str], tmp_path: Path, change: Changes | Change, status: int, expected: str
 ) -> None:
-    change(env, tmp_path)
+    apply(change, env, tmp_path)
     process = backend(env, find_free_port(), tmp_path / "log")
 
     assert status == process.wait(WAIT_S_MAX)
@@ -178,7 +172,7 @@ def started(env: dict[str, str], folder: Path) -> Iterator[tuple[int, Path]]:
     port = find_free_port()
     process = backend(env, port, folder / "log")
     try:
-        assert wait_until(lambda: process.poll() is not None or readiness(port)[0] == 200, WAIT_S_MAX)
+        wait_for(lambda: process.poll() is not None or readiness(port)[0] == 200)
         assert process.poll() is None, (folder / "log").read_text()
         yield port, folder / "log"
     finally:
@@ -203,14 +197,14 @@ def test_missing_or_evicting_broker_is_reported_and_stops_nothing(
 ) -> None:
     """Redeems are taken, `/readyz` says degraded and which part, and the log says what it means."""
     with started(env, tmp_path) as (port, log):
-        assert wait_until(lambda: "Redis is unavailable" in log.read_text(), WAIT_S_MAX)
+        wait_for(lambda: "Redis is unavailable" in log.read_text())
         status, answer = readiness(port)
     assert (status, answer["status"], "broker" in answer["missing"]) == (200, "degraded", True)
     with Redis.from_url(redis_url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:
             with started({**env, "REDIS_URL": redis_url}, tmp_path) as (port, log):
-                assert wait_until(lambda: "maxmemory-policy of Redis is unsafe" in log.read_text(), WAIT_S_MAX)
+                wait_for(lambda: "maxmemory-policy of Redis is unsafe" in log.read_text())
                 assert "broker_noeviction" in readiness(port)[1]["missing"]
         finally:
             client.config_set("maxmemory-policy", "noeviction")

@@ -31,12 +31,12 @@ COMMAND = (sys.executable, "-c", "from api.cli.entry import main; main()", "rela
 
 
 @pytest.mark.night(of="relay")
-def test_relay_sends_signed_batches_until_it_is_stopped(bench: LedgerBench, tmp_path: Path) -> None:
-    bench.issue()
+def test_relay_sends_signed_batches_until_it_is_stopped(own_bench: LedgerBench, tmp_path: Path) -> None:
+    own_bench.issue()
     (tmp_path / "secrets").write_text(f"{SECRET}\n", "utf-8")
     variables = {
         **os.environ,
-        **environment(settings_for(bench.database_url), tmp_path, NO_STREAM),
+        **environment(settings_for(own_bench.database_url), tmp_path, NO_STREAM),
         "LEDGER_WEBHOOK_ALLOW_PRIVATE": "127.0.0.0/8",
         "LEDGER_PUBLIC_URL": "https://codes.example.com",
     }
@@ -45,16 +45,16 @@ def test_relay_sends_signed_batches_until_it_is_stopped(bench: LedgerBench, tmp_
         variables["LEDGER_RELAY_SECRET_FILE"] = str(tmp_path / "secrets")
         with subprocess.Popen(COMMAND, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
             wait_for(lambda: server.received)
-            bench.issue()
+            own_bench.issue()
             wait_for(lambda: len(server.received) == 2)
-            wait_for(lambda: position(bench) == 2)
+            wait_for(lambda: position(own_bench) == 2)
             process.send_signal(signal.SIGTERM)
             output, _ = process.communicate(timeout=WAIT_S_MAX)
 
     assert (process.returncode, output) == (0, b"")
     batches = [Webhook(SECRET).verify(request.body, request.headers) for request in server.received]
     assert [[event["id"] for event in batch] for batch in batches] == [["1"], ["2"]]
-    row = bench.rows("SELECT name, target, position, leased_until <= clock_timestamp() FROM relays")
+    row = own_bench.rows("SELECT name, target, position, leased_until <= clock_timestamp() FROM relays")
     assert row == [("127.0.0.1", f"http://127.0.0.1:{server.port}", 2, True)]
 
 
@@ -148,7 +148,7 @@ def test_unusable_settings_are_refused_by_name(
 
 
 def test_kafka_settings_make_the_client(
-    terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    terminal: Terminal, own_bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The file comes after the login of the URL; a new password is the same target."""
     (file := tmp_path / "p").write_text("sasl.mechanism=PLAIN\n", "utf-8")
@@ -168,7 +168,7 @@ def test_kafka_settings_make_the_client(
         "sasl.username": "ann",
         "sasl.password": "pw2",
     }
-    assert bench.rows("SELECT name, target FROM relays") == [("x", "kafka://broker:9093/x")]
+    assert own_bench.rows("SELECT name, target FROM relays") == [("x", "kafka://broker:9093/x")]
 
 
 def test_property_that_the_relay_sets_is_refused(terminal: Terminal, tmp_path: Path) -> None:
@@ -207,9 +207,9 @@ def lease_of(bench: LedgerBench) -> RelayLease:
     return lease
 
 
-def test_relay_that_would_skip_or_repeat_events_is_refused(terminal: Terminal, bench: LedgerBench) -> None:
-    bench.issue()
-    lease = lease_of(bench)
+def test_relay_that_would_skip_or_repeat_events_is_refused(terminal: Terminal, own_bench: LedgerBench) -> None:
+    own_bench.issue()
+    lease = lease_of(own_bench)
     answers = [
         terminal.ledger("relay", "--to", "https://example.com/x", "--name", "orders", *words)
         for words in ([], ["--from", "2"], ["--from", "0"])
@@ -224,10 +224,10 @@ def test_relay_that_would_skip_or_repeat_events_is_refused(terminal: Terminal, b
 
 @pytest.mark.parametrize("is_held", [False, True], ids=["free", "held"])
 def test_other_brokers_of_the_same_cluster_continue(
-    terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, is_held: bool
+    terminal: Terminal, own_bench: LedgerBench, monkeypatch: pytest.MonkeyPatch, is_held: bool
 ) -> None:
-    bench.issue()
-    lease = lease_of(bench)
+    own_bench.issue()
+    lease = lease_of(own_bench)
     lease.advance(0, 1)
     if not is_held:
         lease.release()
@@ -238,28 +238,28 @@ def test_other_brokers_of_the_same_cluster_continue(
 
     sink.return_value.is_same.assert_called_once_with("kafka://b/orders")
     target = "kafka://b/orders" if is_held else "kafka://b2,b/orders"
-    assert bench.rows("SELECT target, position FROM relays") == [(target, 1)]
+    assert own_bench.rows("SELECT target, position FROM relays") == [(target, 1)]
     assert (result.status == ExitCode.REFUSED, "stop it first" in result.err) == (is_held, is_held)
-    assert bench.rows("SELECT act FROM audit") == ([] if is_held else [("moved_relay",)])
+    assert own_bench.rows("SELECT act FROM audit") == ([] if is_held else [("moved_relay",)])
 
 
 def test_new_and_moved_relays_are_in_the_audit_log(
-    terminal: Terminal, bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, own_bench: LedgerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that continues is not."""
-    bench.issue()
+    own_bench.issue()
     monkeypatch.setattr(Relay, "run", lambda relay, _: relay.lease.release())
     for words in ([], [], ["--from", "1"]):
         assert terminal.ledger("relay", "--to", "https://example.com/x", *words).status == 0
 
-    assert bench.rows("SELECT act FROM audit ORDER BY audit_id") == [("moved_relay",)] * 2
-    assert position(bench) == 1
+    assert own_bench.rows("SELECT act FROM audit ORDER BY audit_id") == [("moved_relay",)] * 2
+    assert position(own_bench) == 1
 
 
-def test_relays_are_listed(terminal: Terminal, bench: LedgerBench) -> None:
+def test_relays_are_listed(terminal: Terminal, own_bench: LedgerBench) -> None:
     assert terminal.ledger("relays").out == "there are no relays\n"
-    bench.issue()
-    lease_of(bench).record_failure("no answer in time")
+    own_bench.issue()
+    lease_of(own_bench).record_failure("no answer in time")
     listed = terminal.ledger("relays")
     (row,) = orjson.loads(terminal.ledger("relays", "--json").out)
 
@@ -269,13 +269,13 @@ def test_relays_are_listed(terminal: Terminal, bench: LedgerBench) -> None:
     assert (row["relayed_at"], row["holder"]) == (None, "h:1")
 
 
-def test_position_after_the_log_is_shown_and_refused(terminal: Terminal, bench: LedgerBench) -> None:
+def test_position_after_the_log_is_shown_and_refused(terminal: Terminal, own_bench: LedgerBench) -> None:
     """The relay would leave out what the log gets up to there."""
-    bench.issue()
-    lease = lease_of(bench)
+    own_bench.issue()
+    lease = lease_of(own_bench)
     lease.advance(0, 5)
     lease.release()
-    bench.rows("UPDATE relays SET target_id = %s RETURNING 1", sha256(b"https://example.com/x").hexdigest())
+    own_bench.rows("UPDATE relays SET target_id = %s RETURNING 1", sha256(b"https://example.com/x").hexdigest())
     refused = terminal.ledger("relay", "--to", "https://example.com/x", "--name", "orders")
     listed = terminal.ledger("relays").out
 
@@ -283,12 +283,12 @@ def test_position_after_the_log_is_shown_and_refused(terminal: Terminal, bench: 
     assert "the position 5 of relay orders is after the end of the log, 1: " in refused.err
     assert "after the end of the log passes on nothing: follow docs/how-to/relay-events.md#after" in listed
     assert orjson.loads(terminal.ledger("relays", "--json").out)[0]["is_beyond"]
-    assert bench.rows("SELECT leased_until <= clock_timestamp() FROM relays") == [(True,)]
+    assert own_bench.rows("SELECT leased_until <= clock_timestamp() FROM relays") == [(True,)]
 
 
-def test_relay_that_no_process_holds_is_removed(terminal: Terminal, bench: LedgerBench) -> None:
+def test_relay_that_no_process_holds_is_removed(terminal: Terminal, own_bench: LedgerBench) -> None:
     """One that is held is not: it would begin again."""
-    lease = lease_of(bench)
+    lease = lease_of(own_bench)
     refused = terminal.ledger("relays", "--remove", "orders")
     assert (refused.status, "'orders' was not removed" in refused.err) == (ExitCode.REFUSED, True)
 
