@@ -14,6 +14,8 @@ from tests.support.clients.terminal import CommandResult, Terminal
 from tests.support.images import make_png
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 WHOLE = """
 [[groups]]
 name = "VIP"
@@ -326,49 +328,3 @@ def test_long_values_are_shown_from_where_they_differ(apply: Apply) -> None:
     planned = apply(text.format("a" * 300 + "c"))
 
     assert f"  texts.en.text: ...{'a' * 20}b -> ...{'a' * 20}c\n" in planned.out
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("groups = 5", "groups: "),
-        ("[[groups]", "the file is not TOML"),
-        ("[[pages]]", "pages: Extra inputs are not permitted"),
-        ('[[groups]]\nname = "li@example.com"', "groups.0.name: a group's name is stored in events"),
-        ('[[groups]]\nname = "A"\n[[groups]]\nname = "A"', "groups: has two entries for A"),
-        ('[[groups]]\nname = "A"\naccent = "blue"', "groups.0.accent: is not a color"),
-        ('[[groups]]\nname = "A"\naccept_target = "http://a.example"', "accept_target: is not an absolute https URL"),
-        ('[[groups]]\nname = "A"\ntexts.en.text = "{code}"', "texts.en.text: has the variable {code}"),
-        ('[[keys]]\nname = "A"', "keys.0: needs either role or scopes"),
-        ('[[keys]]\nname = "A"\nrole = "admin"\nnetworks = ["x"]', "keys.0.networks: has 'x', which is not a network"),
-        ('[[campaigns]]\nname = "A"\nmax_uses = 0', "campaigns.0.max_uses: "),
-        ('[[campaigns]]\nname = "A"\nends_at = 2099-12-31T23:00:00', "campaigns.0.ends_at: "),
-        ("x = " + "1" * 40, "the file is not TOML"),
-        ("x = " + "1" * 5000, "the file is not TOML"),
-        ('[[campaigns]]\nname = "A"\nmax_uses = inf', "inf is not a number"),
-        ('[[keys]]\nname = "a\\u202e"\nrole = "admin"', "keys.0.name: is not one line"),
-    ],
-)
-def test_file_that_cannot_be_read_says_where(apply: Apply, text: str, why: str) -> None:
-    refused = apply(text, "--yes")
-
-    assert refused.status == 2
-    assert why in " ".join(refused.err.replace("│", " ").split())
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ('[[webhooks]]\nurl = "https://10.0.0.1/hook"', "not possible: "),
-        ('[[groups]]\nname = "A"\nchannel.kind = "pigeon"', "not possible: channel.kind must be one of webhook"),
-        ('[[groups]]\nname = "A"\nchannel.settings.url = "https://10.0.0.1"', "channel.settings.url: is not possible"),
-        ('[[campaigns]]\nname = "A"\nmax_uses = 1\nmax_per_person = 2', "not possible: "),
-        ('[[keys]]\nname = "A"\nrole = "viewer"\nexpires_at = 2001-01-01T00:00:00Z', "expires_at is in the past"),
-    ],
-)
-def test_plan_says_what_the_ledger_refuses(apply: Apply, text: str, why: str) -> None:
-    refused = apply(text, "--yes")
-
-    assert refused.status == 4
-    assert why in refused.out
-    assert refused.err == "1 of 1 changes are not possible; nothing was changed\n"

@@ -20,27 +20,56 @@ CLOSED = ("/bin/sh", "-c", 'exec "$@" >&-', "sh")
 """Runs what follows with a closed stdout."""
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("issue", "--validity-days", "9999999999"), "'--validity-days'"),
-        (("issue", "--max-uses", "lots"), "'--max-uses'"),
-        (("issue", "--max-uses", "99999999999999999999"), "9007199254740992"),
-        (("issue", "--expires-at", "soon"), "'--expires-at'"),
-        (("issue", "--group", "a\nb"), "'--group'"),
-        (("issue", "--expires-at", "0001-01-01T00:00:00+14:00"), "'--expires-at'"),
-        (("key", "create", "a\nb", "--role", "viewer"), "'name'"),
-        (("note", "nothing", "text"), "is neither a code of this ledger nor an ID"),
-        (("histroy",), "did you mean 'history'"),
-        (("key", "create", "--rule", "admin"), "See `ledger key create --help`"),
-        (("resolve", "00000000-0000-0000-0000-000000000001", "--as", "lost", "--note", "x"), "'--as': 'lost'"),
-    ],
-)
-def test_usage_error_is_one_line(terminal: Terminal, arguments: tuple[str, ...], words: str) -> None:
+NO_ONE = "00000000-0000-0000-0000-000000000001"
+REFUSED = [
+    (("issue", "--validity-days", "9999999999"), 2, "'--validity-days'"),
+    (("issue", "--max-uses", "lots"), 2, "'--max-uses'"),
+    (("issue", "--max-uses", "-1"), 2, "'--max-uses'"),
+    (("issue", "--max-uses", "99999999999999999999"), 2, "9007199254740992"),
+    (("issue", "--expires-at", "soon"), 2, "'--expires-at'"),
+    (("issue", "--expires-at", "0001-01-01T00:00:00+14:00"), 2, "'--expires-at'"),
+    (("issue", "--group", "a\nb"), 2, "'--group'"),
+    (("issue", "--group", "li.wei@example.com"), 2, "is an email address, which events may not hold"),
+    (("key", "create", "a\nb", "--role", "viewer"), 2, "'name'"),
+    (("key", "create", "--rule", "admin"), 2, "See `ledger key create --help`"),
+    (("note", "nothing", "text"), 2, "is neither a code of this ledger nor an ID"),
+    (("histroy",), 2, "did you mean 'history'"),
+    (("history", "NOSUCHCODE"), 2, "no such code"),
+    (("cancel", "x"), 2, "reservation id"),
+    (("refund", "x", "--note", "n"), 2, "reservation id"),
+    (("resolve", "x", "--as", "sent", "--note", "?"), 2, "reservation id"),
+    (("resolve", NO_ONE, "--as", "lost", "--note", "x"), 2, "'--as': 'lost'"),
+    (("correct-recipient", NO_ONE, "nonsense"), 2, "is not one email address"),
+    (("import-legacy", "--dsn", "mysql://host/db"), 3, "sqlite:////absolute/path.db or postgresql"),
+    (("import-legacy", "--dsn", "sqlite:///relative.db"), 3, "write an absolute path"),
+    (("import-legacy", "--dsn", "sqlite:////nowhere/old.db"), 3, "there is no file"),
+    (("import-legacy", "--dsn", "postgresql://nobody@127.0.0.1:1/old"), 3, "cannot be read"),
+    (("hand-out", "show", "7"), 2, "is not a hand-out ID"),
+    (("hand-out", "show", NO_ONE), 4, "hand-out"),
+    (("refund-outage", "--from", "2027-01-02", "--to", "2027-01-01"), 2, "--to"),
+    (("refund-outage", "--from", "x", "--to", "2027-01-01"), 2, "'--from'"),
+    (("change-codes", "pause", "VIP"), 2, "name the codes as batch:ID, group:NAME, campaign:ID or line:CODE_ID"),
+    (("change-codes", "stop", "group:VIP"), 2, "must be one of pause, resume, revoke, extend"),
+    (("change-codes", "extend", "group:VIP"), 2, "--expires-at is for extend"),
+    (("change-codes", "extend", "group:VIP", "--expires-at", "2020-01-01"), 2, "must be in the future"),
+    (("change-codes", "pause", "batch:x"), 2, "is not a batch ID"),
+    (("change-codes", "pause", f"batch:{NO_ONE}"), 4, "there is no"),
+    (("change-codes", "pause", f"campaign:{NO_ONE}"), 4, "there is no"),
+    (("change-codes", "pause", f"line:{NO_ONE}"), 4, "there is no"),
+]
+"""Usage is 2, a service that cannot be used 3, a rule 4."""
+
+
+@pytest.mark.parametrize(("arguments", "status", "words"), REFUSED, ids=[" ".join(words) for words, _, _ in REFUSED])
+def test_refusal_is_one_line_and_changes_nothing(
+    bench: LedgerBench, terminal: Terminal, arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    before = bench.rows("SELECT count(*) FROM ledger_events")
     ended = terminal.ledger(*arguments)
 
-    assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert (ended.status, ended.out, ended.err.count("\n")) == (status, "", 1)
     assert words.lower() in ended.err.lower()
+    assert bench.rows("SELECT count(*) FROM ledger_events") == before
 
 
 def test_issue_warns_of_an_expiry_date_in_the_past(terminal: Terminal) -> None:
@@ -157,3 +186,46 @@ def test_output_device_is_written_and_not_replaced(bench: LedgerBench, terminal:
     assert pipe.is_fifo()
     assert link.is_symlink()
     assert target.read_bytes().startswith(b"code,")
+
+
+UNREADABLE = [
+    ("groups = 5", "groups: "),
+    ("[[groups]", "the file is not TOML"),
+    ("[[pages]]", "pages: Extra inputs are not permitted"),
+    ('[[groups]]\nname = "li@example.com"', "groups.0.name: a group's name is stored in events"),
+    ('[[groups]]\nname = "A"\n[[groups]]\nname = "A"', "groups: has two entries for A"),
+    ('[[groups]]\nname = "A"\naccent = "blue"', "groups.0.accent: is not a color"),
+    ('[[groups]]\nname = "A"\naccept_target = "http://a.example"', "accept_target: is not an absolute https URL"),
+    ('[[groups]]\nname = "A"\ntexts.en.text = "{code}"', "texts.en.text: has the variable {code}"),
+    ('[[keys]]\nname = "A"', "keys.0: needs either role or scopes"),
+    ('[[keys]]\nname = "A"\nrole = "admin"\nnetworks = ["x"]', "keys.0.networks: has 'x', which is not a network"),
+    ('[[campaigns]]\nname = "A"\nmax_uses = 0', "campaigns.0.max_uses: "),
+    ('[[campaigns]]\nname = "A"\nends_at = 2099-12-31T23:00:00', "campaigns.0.ends_at: "),
+    ("x = " + "1" * 40, "the file is not TOML"),
+    ("x = " + "1" * 5000, "the file is not TOML"),
+    ('[[campaigns]]\nname = "A"\nmax_uses = inf', "inf is not a number"),
+    ('[[keys]]\nname = "a\\u202e"\nrole = "admin"', "keys.0.name: is not one line"),
+]
+IMPOSSIBLE = [
+    ('[[webhooks]]\nurl = "https://10.0.0.1/hook"', "not possible: "),
+    ('[[groups]]\nname = "A"\nchannel.kind = "pigeon"', "not possible: channel.kind must be one of webhook"),
+    ('[[groups]]\nname = "A"\nchannel.settings.url = "https://10.0.0.1"', "channel.settings.url: is not possible"),
+    ('[[campaigns]]\nname = "A"\nmax_uses = 1\nmax_per_person = 2', "not possible: "),
+    ('[[keys]]\nname = "A"\nrole = "viewer"\nexpires_at = 2001-01-01T00:00:00Z', "expires_at is in the past"),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "why"), [*((2, *case) for case in UNREADABLE), *((4, *case) for case in IMPOSSIBLE)]
+)
+def test_file_that_is_not_applied_says_where_and_why(
+    terminal: Terminal, tmp_path: Path, status: int, text: str, why: str
+) -> None:
+    """Nothing is changed, also with `--yes`."""
+    (path := tmp_path / "ledger.toml").write_text(text, "utf-8")
+    refused = terminal.ledger("apply", "--file", str(path), "--yes")
+
+    assert refused.status == status
+    assert why in " ".join((refused.err + refused.out).replace("│", " ").split())
+    if status == 4:
+        assert refused.err == "1 of 1 changes are not possible; nothing was changed\n"

@@ -13,6 +13,8 @@ from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.settings import settings_for
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 GUIDES = Path(__file__).parents[3] / "docs" / "how-to"
 ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CODE = re.compile(r"(?:[0-9A-Z]{4}-){4}[0-9A-Z]{4}")

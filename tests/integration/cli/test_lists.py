@@ -9,6 +9,8 @@ import pytest
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 ROWS: Final = 5
 """More than two pages of two."""
 

@@ -28,7 +28,7 @@ from tests.support.ledger import legacy_database as old
 from tests.support.ledger.code_terms import make_terms
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
-pytestmark = pytest.mark.night(of="stacks")
+pytestmark = [pytest.mark.night(of="stacks"), pytest.mark.usefixtures("database_url")]
 
 HOSTILE = "[/x] [red]R[/red] :smile: \x1b[31mE \x1b]0;title\x07 \u202eabc\u202c \u2066d\u2069 a\rb \x9b31m end"
 SHOWN = r"[/x] [red]R[/red] :smile: \x1b[31mE \x1b]0;title\x07 \u202eabc\u202c \u2066d\u2069 a\rb \u009b31m end"

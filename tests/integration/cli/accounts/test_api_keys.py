@@ -46,12 +46,12 @@ def test_key_ends_as_its_options_say(terminal: Terminal, bench: LedgerBench) -> 
 
 
 def test_keys_are_shown_with_their_last_use_networks_and_scopes_in_words(
-    terminal: Terminal, bench: LedgerBench
+    terminal: Terminal, own_bench: LedgerBench
 ) -> None:
     options = ("--scope", "redeem", "--days", "5", "--network", ALLOWED, "--network", "2001:db8::/48")
     key_id = terminal.ledger("key", "create", "shop", *options, "--json").json["id"]
-    unused, now = terminal.ledger("key", "show", key_id).out, bench.storage.recorder.clock.now()
-    ApiKeyRepository(bench.storage).record_use(key_id, ALLOWED, now)
+    unused, now = terminal.ledger("key", "show", key_id).out, own_bench.storage.recorder.clock.now()
+    ApiKeyRepository(own_bench.storage).record_use(key_id, ALLOWED, now)
     used, (listed,) = show(terminal, key_id), terminal.ledger("key", "list", "--json").json
     text = terminal.ledger("key", "list").out
 
@@ -66,7 +66,7 @@ def test_keys_are_shown_with_their_last_use_networks_and_scopes_in_words(
     assert f"{now:%Y-%m-%d %H:%M}" in text
 
 
-def test_key_is_replaced_once_with_an_overlap(terminal: Terminal, bench: LedgerBench) -> None:
+def test_key_is_replaced_once_with_an_overlap(terminal: Terminal, own_bench: LedgerBench) -> None:
     old = create(terminal, "--no-end", "--network", ALLOWED)
     unnamed = terminal.ledger("key", "replace", old["id"])
     new = terminal.ledger("key", "replace", old["id"], "--days", "90", "--overlap-hours", "2", "--json").json
@@ -74,7 +74,7 @@ def test_key_is_replaced_once_with_an_overlap(terminal: Terminal, bench: LedgerB
     former, newer = show(terminal, old["id"]), show(terminal, new["id"])
     terminal.ledger("key", "revoke", old["id"])
     ended = terminal.ledger("key", "replace", old["id"], "--no-end")
-    left = datetime.fromisoformat(str(former["expires_at"])) - bench.storage.recorder.clock.now()
+    left = datetime.fromisoformat(str(former["expires_at"])) - own_bench.storage.recorder.clock.now()
 
     assert (unnamed.status, again.status, ended.status) == (2, 4, 4)
     assert "--days, --until or --no-end" in unnamed.err

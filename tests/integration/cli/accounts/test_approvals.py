@@ -9,6 +9,8 @@ from tests.support.clients.guarded_app import EVERYTHING
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 @pytest.fixture
 def guarded(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Terminal:

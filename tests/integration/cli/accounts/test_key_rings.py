@@ -13,6 +13,8 @@ from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.ledger.settings import settings_for
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 def values(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))

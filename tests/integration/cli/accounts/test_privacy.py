@@ -4,10 +4,14 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from domain.ports import Rejected
 from projections.repositories.audit_log import OPERATOR, AuditLog
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
+
+pytestmark = pytest.mark.usefixtures("database_url")
 
 LI, WANG = "Li.Wei@example.com", "wang.fang@example.com"
 REFUSED = Rejected(

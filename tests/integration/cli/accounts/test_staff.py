@@ -18,6 +18,8 @@ from tests.support.clients.staff_inbox import read_emails_of_staff
 from tests.support.clients.terminal import CommandResult, Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 ADMIN = "Admin@Example.com"
 
 

@@ -47,9 +47,9 @@ def take(terminal: Terminal, folder: Path, content: bytes, *options: str) -> Com
     return terminal.ledger("bounces", "take", str(file), *options)
 
 
-def test_report_is_recorded_once_and_says_so(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    reservation_id = sent_invitation(bench)
-    content = status_report(token=token_of(bench, reservation_id))
+def test_report_is_recorded_once_and_says_so(own_bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    reservation_id = sent_invitation(own_bench)
+    content = status_report(token=token_of(own_bench, reservation_id))
 
     first = take(terminal, tmp_path, content, "--json")
     again = take(terminal, tmp_path, content, "--json")
@@ -58,25 +58,27 @@ def test_report_is_recorded_once_and_says_so(bench: LedgerBench, terminal: Termi
     assert first.json == {"taken": True, "reservation_id": str(reservation_id), "event": "InviteBounced"}
     assert again.json == {"taken": False, "reservation_id": str(reservation_id), "why": "known"}
     assert (words.status, "it was recorded before" in words.err) == (0, True)
-    assert bench.rows("SELECT cause FROM suppressed_addresses") == [("mailbox_unknown",)]
+    assert own_bench.rows("SELECT cause FROM suppressed_addresses") == [("mailbox_unknown",)]
 
 
-def test_report_about_a_handed_out_code_names_the_code(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+def test_report_about_a_handed_out_code_names_the_code(
+    own_bench: LedgerBench, terminal: Terminal, tmp_path: Path
+) -> None:
     """Its email is one of the code, not of a reservation."""
-    code_id = handed_out_code(bench)
+    code_id = handed_out_code(own_bench)
 
-    answer = take(terminal, tmp_path, status_report(token=token_of(bench, code_id, "hand_out")), "--json").json
+    answer = take(terminal, tmp_path, status_report(token=token_of(own_bench, code_id, "hand_out")), "--json").json
 
     assert answer == {"taken": True, "code_id": str(code_id), "event": "HandOutBounced"}
 
 
-def test_report_about_an_offer_names_the_place(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
-    campaign_id = bench.create_campaign(max_uses=1, waiting_hours=24)
-    code = bench.issue(9, bound=False, campaign_id=campaign_id)
-    bench.redeem(code, "first@example.com")
-    bench.storage.ledger.execute_one(JoinWaitingList(redeem=bench.reserve(code, "li@example.com")))
-    ((place_id,),) = bench.rows("SELECT place_id FROM waiting_places")
-    content = status_report(token=token_of(bench, place_id, "offer"))
+def test_report_about_an_offer_names_the_place(own_bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+    campaign_id = own_bench.create_campaign(max_uses=1, waiting_hours=24)
+    code = own_bench.issue(9, bound=False, campaign_id=campaign_id)
+    own_bench.redeem(code, "first@example.com")
+    own_bench.storage.ledger.execute_one(JoinWaitingList(redeem=own_bench.reserve(code, "li@example.com")))
+    ((place_id,),) = own_bench.rows("SELECT place_id FROM waiting_places")
+    content = status_report(token=token_of(own_bench, place_id, "offer"))
 
     answers = [take(terminal, tmp_path, content, "--json").json for _ in range(2)]
 
@@ -84,8 +86,8 @@ def test_report_about_an_offer_names_the_place(bench: LedgerBench, terminal: Ter
         {"taken": True, "place_id": str(place_id), "event": "WaitingListLeft"},
         {"taken": False, "place_id": str(place_id), "why": "known"},
     ]
-    assert bench.rows("SELECT waiting FROM campaigns") == [(None,)]
-    assert bench.rows("SELECT cause FROM suppressed_addresses") == [("mailbox_unknown",)]
+    assert own_bench.rows("SELECT waiting FROM campaigns") == [(None,)]
+    assert own_bench.rows("SELECT cause FROM suppressed_addresses") == [("mailbox_unknown",)]
 
 
 @pytest.mark.parametrize(
@@ -113,27 +115,29 @@ def test_email_of_another_database_is_unknown(bench: LedgerBench, terminal: Term
     assert take(terminal, tmp_path, content, "--json").json["why"] == "unknown"
 
 
-def test_report_about_an_erased_person_is_not_stored(bench: LedgerBench, terminal: Terminal, tmp_path: Path) -> None:
+def test_report_about_an_erased_person_is_not_stored(
+    own_bench: LedgerBench, terminal: Terminal, tmp_path: Path
+) -> None:
     """It quotes their address; it is answered like one about an unknown email."""
-    invited, handed_out = sent_invitation(bench, "gone@example.com"), handed_out_code(bench)
-    tokens = [token_of(bench, invited), token_of(bench, handed_out, "hand_out")]
-    (erased,) = bench.rows("SELECT recipient_id FROM hand_out_recipients")
+    invited, handed_out = sent_invitation(own_bench, "gone@example.com"), handed_out_code(own_bench)
+    tokens = [token_of(own_bench, invited), token_of(own_bench, handed_out, "hand_out")]
+    (erased,) = own_bench.rows("SELECT recipient_id FROM hand_out_recipients")
     assert terminal.ledger("forget", "gone@example.com", "--reason", "asked").status == 0
-    with psycopg.connect(bench.database_url) as conn:
+    with psycopg.connect(own_bench.database_url) as conn:
         conn.execute("DELETE FROM recipients WHERE recipient_id = %s", erased)
-    before = count_rows(bench)
+    before = count_rows(own_bench)
 
     answers = [take(terminal, tmp_path, status_report(token=token), "--json").json["why"] for token in tokens]
 
     assert answers == ["unknown", "unknown"]
-    assert count_rows(bench) == before
+    assert count_rows(own_bench) == before
 
 
 def test_report_is_read_from_stdin_to_its_end(
-    bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+    own_bench: LedgerBench, terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sender that can't write all of it would take that for a failure."""
-    content = io.BytesIO(status_report(token=token_of(bench, sent_invitation(bench))) + b"x" * 3_000_000)
+    content = io.BytesIO(status_report(token=token_of(own_bench, sent_invitation(own_bench))) + b"x" * 3_000_000)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(content))
 
     assert terminal.ledger("bounces", "take", "--json").json["event"] == "InviteBounced"
@@ -141,10 +145,10 @@ def test_report_is_read_from_stdin_to_its_end(
 
 
 def test_server_repeats_a_report_while_the_database_is_unavailable(
-    bench: LedgerBench, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_bench: LedgerBench, terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also while a setting is wrong: nothing is lost."""
-    content = status_report(token=token_of(bench, sent_invitation(bench)))
+    content = status_report(token=token_of(own_bench, sent_invitation(own_bench)))
     monkeypatch.setenv("DATABASE_URL", "postgresql://ledger:x@127.0.0.1:1/ledger?connect_timeout=1")
     unavailable = take(terminal, tmp_path, content)
     monkeypatch.delenv("LEDGER_SECRET_KEY")

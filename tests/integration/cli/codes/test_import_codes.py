@@ -22,6 +22,8 @@ from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
 from tests.support.ledger.ledger_bench import done as done_of
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 GOOD = """code,max_uses,used,open,expires_at,validity_days,group,note,rebinds_max
 OLD-1,5,2,no,2031-05-06T07:08:09Z,30,Design,bought in March,0
 old 2,unlimited,7,yes,,,,,usual

@@ -30,18 +30,20 @@ def doctor(terminal: Terminal) -> tuple[str, str]:
     return check["status"], check["found"]
 
 
-def test_clock_lists_rows_with_times_in_the_future_and_brings_them_back(bench: LedgerBench, terminal: Terminal) -> None:
+def test_clock_lists_rows_with_times_in_the_future_and_brings_them_back(
+    own_bench: LedgerBench, terminal: Terminal
+) -> None:
     """The lease of a beat that died while the clock was ahead, and a reservation that was made then."""
-    reserve_at(bench, bench.storage.recorder.clock.now() + AHEAD)
-    beat = SchedulerLease(bench.database_url, "host:1", UUID(int=1))
+    reserve_at(own_bench, own_bench.storage.recorder.clock.now() + AHEAD)
+    beat = SchedulerLease(own_bench.database_url, "host:1", UUID(int=1))
     assert beat.hold()
-    execute(bench.database_url, "UPDATE scheduler_lease SET expires_at = expires_at + interval '2 days'")
+    execute(own_bench.database_url, "UPDATE scheduler_lease SET expires_at = expires_at + interval '2 days'")
     rows = {"reservations": 2, "scheduler_lease": 1}
 
     assert doctor(terminal) == ("wrong", "times in the future: 2 row(s) of reservations, 1 row(s) of scheduler_lease")
     listed = [terminal.ledger("clock", "--json") for _ in range(2)]
     assert [(each.status, each.json) for each in listed] == [(1, {"applied": False, "rows": rows})] * 2
-    shown = samples(LedgerCollector(bench.database_url)())
+    shown = samples(LedgerCollector(own_bench.database_url)())
     assert {name: int(shown[f'ledger_impossible_times{{table="{name}"}}']) for name in TABLES_WITH_TIMES} == {
         **dict.fromkeys(TABLES_WITH_TIMES, 0),
         **rows,
@@ -50,17 +52,19 @@ def test_clock_lists_rows_with_times_in_the_future_and_brings_them_back(bench: L
 
     applied = terminal.ledger("clock", "--apply")
     assert (applied.status, "brought back" in applied.out) == (0, True)
-    assert review_impossible_times(bench.database_url) == {"reservations": 1}  # due until a sweep takes it
+    assert review_impossible_times(own_bench.database_url) == {"reservations": 1}  # due until a sweep takes it
     beat.close()
 
 
-def test_times_of_the_log_are_accepted_until_the_clock_is_ahead_again(bench: LedgerBench, terminal: Terminal) -> None:
+def test_times_of_the_log_are_accepted_until_the_clock_is_ahead_again(
+    own_bench: LedgerBench, terminal: Terminal
+) -> None:
     """Events never change: an operator who has seen their times sees them no more."""
-    now = bench.storage.recorder.clock.now()
+    now = own_bench.storage.recorder.clock.now()
     assert (doctor(terminal)[0], terminal.ledger("clock").status) == ("ok", 0)
     for _ in range(2):
-        reserve_at(bench, now + AHEAD)
-        execute(bench.database_url, "UPDATE reservations SET due_at = NULL")  # settled since
+        reserve_at(own_bench, now + AHEAD)
+        execute(own_bench.database_url, "UPDATE reservations SET due_at = NULL")  # settled since
 
         assert terminal.ledger("clock").status == 1
         assert terminal.ledger("clock", "--apply").status == 0
@@ -69,24 +73,24 @@ def test_times_of_the_log_are_accepted_until_the_clock_is_ahead_again(bench: Led
 
 
 def test_campaign_whose_future_day_is_full_is_named_until_its_limit_is_raised(
-    bench: LedgerBench, terminal: Terminal
+    own_bench: LedgerBench, terminal: Terminal
 ) -> None:
     """It counts no use too few, so it refuses until that day is over, or until staff allows more."""
-    campaign_id = bench.create_campaign(max_per_day=1)
-    code, clock = bench.issue(campaign_id=campaign_id), bench.storage.recorder.clock
+    campaign_id = own_bench.create_campaign(max_per_day=1)
+    code, clock = own_bench.issue(campaign_id=campaign_id), own_bench.storage.recorder.clock
     now = clock.now()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(type(clock), "now", lambda _: now + AHEAD)
-        done(bench.redeem(code, "li@example.com"))
-    execute(bench.database_url, "UPDATE reservations SET due_at = NULL")
+        done(own_bench.redeem(code, "li@example.com"))
+    execute(own_bench.database_url, "UPDATE reservations SET due_at = NULL")
     terminal.ledger("clock", "--apply")
 
     assert terminal.ledger("clock", "--json").json["rows"] == {"campaigns": 1}
-    refused = bench.redeem(bench.issue(campaign_id=campaign_id), "wu@example.com")
+    refused = own_bench.redeem(own_bench.issue(campaign_id=campaign_id), "wu@example.com")
     assert isinstance(refused, CampaignDayLimitReached)
     assert terminal.ledger("campaign", "terms", str(campaign_id), "--max-per-day", "2").status == 0
     assert terminal.ledger("clock").status == 0
-    done(bench.redeem(bench.issue(campaign_id=campaign_id), "wu@example.com"))
+    done(own_bench.redeem(own_bench.issue(campaign_id=campaign_id), "wu@example.com"))
 
 
 LEGITIMATE = {

@@ -4,18 +4,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import psycopg
 import pytest
 
+from projections.__main__ import main
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
-from tests.support.waiting import WAIT_S_MAX
 
-pytestmark = pytest.mark.night(of="stacks")
+pytestmark = [pytest.mark.night(of="stacks"), pytest.mark.usefixtures("database_url")]
 
 ROOT = Path(__file__).parents[4]
 
@@ -28,11 +30,22 @@ def drifted(bench: LedgerBench) -> str:
     return code
 
 
-def module(*arguments: str, **environment: str) -> tuple[int, Any, str]:
-    command = [sys.executable, "-m", "projections", *arguments]
-    env = {**os.environ, **environment}
-    ran = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=WAIT_S_MAX, check=False)
-    return ran.returncode, json.loads(ran.stdout) if ran.stdout.startswith("{") else ran.stdout, ran.stderr
+Module = Callable[..., tuple[int, Any, str]]
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Module:
+    """`python -m projections` in this process: exit code, document, stderr."""
+    monkeypatch.setattr("projections.__main__.lower_priority", lambda: None)
+
+    def run(*arguments: str, **environment: str) -> tuple[int, Any, str]:
+        capsys.readouterr()
+        with patch.dict(os.environ, environment):
+            status = main(arguments)
+        out, err = capsys.readouterr()
+        return status, json.loads(out) if out.startswith("{") else out, err
+
+    return run
 
 
 def test_rebuild_lists_differences_and_exits_with_1(bench: LedgerBench, terminal: Terminal) -> None:
@@ -84,7 +97,7 @@ def test_verify_names_each_error(bench: LedgerBench, terminal: Terminal) -> None
 
 
 @pytest.mark.usefixtures("terminal")
-def test_projections_module_prints_the_same_as_the_command(bench: LedgerBench) -> None:
+def test_projections_module_prints_the_same_as_the_command(bench: LedgerBench, module: Module) -> None:
     code = drifted(bench)
 
     dry, document, said = module("rebuild", "--json")
@@ -99,9 +112,12 @@ def test_projections_module_prints_the_same_as_the_command(bench: LedgerBench) -
     assert (lost[0], lost[1]["differing"]) == (0, 0)
     assert (checked[0], checked[1]["counts"]) == (1, {"code_balances": {"change": 1}})
     assert (applied[0], module("verify")[0]) == (0, 0)
+    assert subprocess.run([sys.executable, "-m", "projections", "verify"], cwd=ROOT, check=False).returncode == 0
 
 
-def test_projections_module_finds_a_running_ledger_by_its_folder(bench: LedgerBench, tmp_path: Path) -> None:
+def test_projections_module_finds_a_running_ledger_by_its_folder(
+    bench: LedgerBench, module: Module, tmp_path: Path
+) -> None:
     """Without DATABASE_URL the data folder's ledger.json says where; without either it can't reach anything."""
     (secret := tmp_path / "password").write_text("only-for-tests\n")
     nowhere = module("verify", LEDGER_DATA_DIR=str(tmp_path), DATABASE_URL="")
@@ -119,7 +135,9 @@ def test_projections_module_finds_a_running_ledger_by_its_folder(bench: LedgerBe
     assert (result[0], result[1]["wrong"]) == (0, 0)
 
 
-def test_projections_module_reports_a_mistyped_setting_and_an_unreadable_password_file(tmp_path: Path) -> None:
+def test_projections_module_reports_a_mistyped_setting_and_an_unreadable_password_file(
+    module: Module, tmp_path: Path
+) -> None:
     owner = {"LEDGER_OWNER_DATABASE_URL": "postgresql://x@127.0.0.1:1/none", "LEDGER_OWNER_PASSWORD_FILE": "/nowhere"}
     status, _, errors = module("verify", LEDGER_DATA_DIR=str(tmp_path), LEDGER_LEASE="75", **owner)
 

@@ -5,9 +5,13 @@ import json
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
+
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from workers.maintenance.log_follower import update_log
+
+pytestmark = pytest.mark.usefixtures("database_url")
 
 
 def sent(bench: LedgerBench) -> str:

@@ -1,17 +1,21 @@
 """`ledger export` and `import-*`: what an operator types to take a ledger elsewhere."""
 
+import io
 import subprocess
+import sys
 from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from api.cli.embedded.bounded_wait import wait_until
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench, done
 from tests.support.servers.databases import clone, database_of, drop
 from tests.support.servers.embedded_stack import PROGRAM
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.usefixtures("database_url")
 
 COPYING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY ledger_events%'"
 
@@ -57,12 +61,11 @@ def test_killed_import_leaves_nothing(
         assert half.stdin
         half.stdin.writelines(lines[:15])
         half.stdin.flush()
-        assert wait_until(lambda: conn.execute(COPYING).rowcount == 1, 30)
+        wait_for(lambda: conn.execute(COPYING).rowcount == 1)
         half.kill()
-    with subprocess.Popen(reading, stdin=subprocess.PIPE) as whole:
-        whole.communicate(b"".join(lines))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"".join(lines))))
 
-    assert whole.returncode == 0
+    assert terminal.ledger("import-events", "-").status == 0
     with psycopg.connect(url) as conn:
         assert conn.execute("SELECT count(*) FROM ledger_events").fetchall() == [(30,)]
     drop(postgres_url, name)

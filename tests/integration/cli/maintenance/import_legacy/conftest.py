@@ -8,8 +8,15 @@ import pytest
 
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger import legacy_database as old
+from tests.support.ledger.ledger_bench import LedgerBench
 
 Import = Callable[..., Any]
+
+
+@pytest.fixture
+def bench(own_bench: LedgerBench) -> LedgerBench:
+    """Imports bring the same codes again and again."""
+    return own_bench
 
 
 @pytest.fixture

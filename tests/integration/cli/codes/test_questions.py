@@ -1,10 +1,51 @@
-"""`ledger what-if`: the same answer as the route's, as a document and as two lines."""
+"""`ledger history` and `ledger what-if`: what reading loads, and the answers of the route, also in words."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from uuid import uuid4
 
 from domain.values.limits.thresholds import Thresholds
 from tests.support.clients.terminal import Terminal
 from tests.support.ledger.ledger_bench import LedgerBench
+
+NOT_NEEDED = (
+    "api.rate_limits", "api.use_cases.services", "babel", "celery", "domain.command_bus", "eventsourcing",
+    "fastapi", "jinja2", "prometheus_client", "psutil", "psycopg_pool", "pydantic_settings", "redis", "rich.progress",
+    "uvicorn", "yoyo",
+)  # fmt: skip
+PROGRAM = """
+import sys
+from api.cli.entry import main
+needed, sys.argv[1:] = sys.argv[1].split(','), sys.argv[2:]
+try:
+    main()
+except SystemExit as ended:
+    sys.stderr.write(f"{ended.code} {sorted(set(needed) & set(sys.modules))}")
+"""
+
+
+def test_history_loads_no_plugin_and_no_module_that_only_writing_needs(
+    bench: LedgerBench,
+    terminal: Terminal,  # noqa: ARG001 - it sets the environment
+    tmp_path: Path,
+) -> None:
+    """If this fails, `python -X importtime -m api.cli.codes.history` lists what imports the module.
+
+    The plugin of pydantic that is installed here would end the command.
+    """
+    metadata = tmp_path / "plugin-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[pydantic]\nplugin = plugin_of_pydantic:PLUGIN\n")
+    (tmp_path / "plugin_of_pydantic.py").write_text("import sys\nsys.exit('a plugin was loaded')\n")
+    command = [sys.executable, "-c", PROGRAM, ",".join(NOT_NEEDED), "history", bench.issue()]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), *sys.path))}
+    ended = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+
+    assert ended.stderr == "0 []"
+    assert "CodeIssued" in ended.stdout
 
 
 def test_what_if_names_the_events_of_the_campaign_that_refused(bench: LedgerBench, terminal: Terminal) -> None:
