@@ -161,33 +161,6 @@ def test_corrected_recipient_is_invited_after_the_first_access_ended(stack: Stac
     assert next(each for each in notifications if each["type"] == "access.ended")["data"]["cause"] == "corrected"
 
 
-def test_reset_failed_prints_the_lines_of_the_legacy_script(stack: Stack) -> None:
-    """The four lines, then that there is nothing to repair."""
-    code = stack.issue(5)
-    first = stack.redeem(code)[1]["reservation_id"]
-    stack.wait(lambda: stack.state(first) == "sent")
-
-    done = stack.cli("reset-failed", code)
-
-    lines = ["当前使用次数：1", "实际成功邀请：1", "最大使用次数：5", "使用次数正确，无需修复"]
-    assert done.stdout.splitlines() == [f"代码：{code}", *lines]
-
-
-def test_refund_command_refunds_a_use(stack: Stack) -> None:
-    code = stack.issue()
-    first = stack.redeem(code)[1]["reservation_id"]
-    stack.wait(lambda: stack.state(first) == "sent")
-
-    once = stack.cli("refund", first, "--note", "asked by phone", "--json")
-    twice = stack.cli("refund", first, "--note", "again")
-    shown = stack.cli("history", code)
-
-    assert json.loads(once.stdout)["used_count"] == 0
-    assert twice.returncode == 4
-    assert twice.stderr.strip()
-    assert "asked by phone" in shown.stdout.replace("\n", " ")
-
-
 def test_history_follow_prints_new_events(stack: Stack) -> None:
     code = stack.issue()
     command = [*PROGRAM, "history", code, "--follow", "--json"]
@@ -200,14 +173,6 @@ def test_history_follow_prints_new_events(stack: Stack) -> None:
 
     assert kinds == ["CodeIssued", "UseReserved", "InviteAttempted", "InviteSent"]
     assert following.returncode == 130
-
-
-def test_wrong_arguments_end_in_one_line(stack: Stack) -> None:
-    for arguments in (["history", "NOSUCHCODE"], ["refund", "x", "--note", "n"], ["issue", "--max-uses", "-1"]):
-        done = stack.cli(*arguments)
-        assert done.returncode == 2
-        assert "Traceback" not in done.stderr
-        assert done.stderr.strip()
 
 
 def test_commands_of_the_incident_runbook_work(stack: Stack) -> None:

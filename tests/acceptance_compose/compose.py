@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.support.waiting import wait_for
+
 COMMAND_S_MAX = 900
 SERVICES = ("db", "redis", "backend", "celery_worker", "celery_beat", "frontend")
 ONE_SHOT = ("migrate", "secrets")
@@ -42,11 +44,6 @@ class Compose:
         self.profiles = ["demo"]
 
     def __call__(self, *arguments: str, check: bool = True, stdin: str = "") -> str:
-        """Run a command of compose; its output.
-
-        Raises:
-            FailedError: It failed.
-        """
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("LEDGER_", "COMPOSE_"))}
         env: Mapping[str, str] = {
             **clean,
@@ -70,11 +67,9 @@ class Compose:
         return done.stdout
 
     def up(self, *more: str) -> None:
-        """Start everything, and wait until all is healthy."""
         self("up", "-d", "--wait", *more)
 
     def ledger(self, *arguments: str) -> Any:  # noqa: ANN401 - any JSON document
-        """A command of the ledger, in a backend; its document."""
         return json.loads(self("exec", "-T", "backend", "ledger", *arguments, "--json"))
 
     def health(self) -> dict[str, list[str]]:
@@ -88,21 +83,14 @@ class Compose:
         return services_by_health
 
     def inspect(self, service: str) -> dict[str, Any]:
-        """What the engine knows of a service's first container."""
         name = self("ps", "--quiet", service).split()[0]
         return dict(json.loads(docker("inspect", name))[0])
 
     def mails(self) -> list[dict[str, str]]:
-        """Headers of all emails that the catcher took."""
         return list(json.loads(self("exec", "-T", "mailcatcher", "python", "-c", MAILS)))
 
 
 def docker(*arguments: str) -> str:
-    """A command of the engine's client; its output.
-
-    Raises:
-        FailedError: It failed.
-    """
     program = shutil.which("docker")
     if program is None:
         raise FailedError("the command docker is not installed")
@@ -114,24 +102,17 @@ def docker(*arguments: str) -> str:
 
 
 def wait(read_value: Callable[[], T], seconds: float, why: str) -> T:
-    """Wait until something is true.
-
-    Raises:
-        FailedError: It was not, within the bound.
-    """
+    """Wait until something is true, within a bound that is promised."""
     ends = time.monotonic() + seconds
-    while not (value := read_value()):
-        if time.monotonic() > ends:
+
+    def read_in_time() -> T:
+        if not (value := read_value()) and time.monotonic() > ends:
             raise FailedError(f"not within {seconds:.0f} s: {why}")
-        time.sleep(0.5)
-    return value
+        return value
+
+    return wait_for(read_in_time)
 
 
 def ensure(holds: object, why: str) -> None:
-    """Make sure of something.
-
-    Raises:
-        FailedError: It is not so.
-    """
     if not holds:
         raise FailedError(why)

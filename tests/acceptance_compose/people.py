@@ -5,7 +5,6 @@ import itertools
 import json
 import secrets
 import threading
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +23,6 @@ class RequestResult:
         self.status, self.headers, self.body = status, headers, body
 
     def json(self) -> dict[str, Any]:
-        """The body, parsed; nothing if it is no document."""
         try:
             return dict(json.loads(self.body))
         except ValueError:
@@ -32,7 +30,6 @@ class RequestResult:
 
 
 def ask(port: int, method: str, path: str, document: object = None, **headers: str) -> RequestResult:
-    """One request to the frontend."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
     try:
         body = None if document is None else json.dumps(document).encode()
@@ -57,7 +54,6 @@ class RedeemRecord:
     _group: str = field(default_factory=lambda: secrets.token_hex(4))
 
     def next(self) -> str:
-        """Return the address of a new recipient."""
         return f"person{next(self._numbers)}@{self._group}.example.com"
 
     def click(self, code: str, person: str) -> RequestResult:
@@ -74,7 +70,6 @@ class RedeemRecord:
         return person, next(fails)
 
     def states(self) -> dict[str, str]:
-        """What became of each promise."""
         return {person: self._state(reservation_id) for person, reservation_id in self.promised.items()}
 
     def all_are_served(self) -> bool:
@@ -97,11 +92,10 @@ class Traffic:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the last one finish."""
         self._ending.set()
         self._thread.join(PATIENCE_S)
 
     def _run(self) -> None:
         while not self._ending.is_set():
             self.waited += self._people.click_patiently(self._code)[1] > 0
-            time.sleep(PAUSE_S)
+            self._ending.wait(PAUSE_S)
