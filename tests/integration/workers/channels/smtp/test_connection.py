@@ -5,6 +5,7 @@ import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import product
 from threading import Event, Semaphore
 
 import pytest
@@ -24,6 +25,7 @@ from tests.support.servers.mail_server import (
     Stall,
 )
 from tests.support.waiting import WAIT_S_MAX
+from workers.channels.mail_message import message_bytes
 from workers.channels.smtp.addresses import MailFrom
 from workers.channels.smtp.channel import SmtpChannel
 from workers.channels.smtp.connect import Connector
@@ -85,10 +87,20 @@ def test_starttls_never_falls_back_to_clear(behavior: Behavior, certificate: Lea
     assert [command for command in server.commands if command.startswith("MAIL")] == []
 
 
-def test_server_that_does_not_offer_starttls_gets_no_message(mail_server: MailServer) -> None:
-    """An attacker on the network may have removed the offer, so a missing offer is a failure."""
-    assert _reason(_send_once(f"smtp+starttls://{mail_server.address}")) == ("tls_failed", False)
-    assert mail_server.received == []
+@pytest.mark.parametrize(
+    ("url", "reasons"),
+    [
+        ("smtp+starttls://{}", {"tls_failed"}),  # an attacker on the network may have removed the offer
+        ("smtps://{}", {"tls_failed", "unreachable"}),  # or a silence that ends
+        ("smtp://user:word@{}", {"login_refused"}),  # no email goes without its login
+    ],
+)
+def test_server_that_does_not_offer_what_the_url_asks_for_gets_no_message(
+    mail_server: MailServer, url: str, reasons: set[str]
+) -> None:
+    reason, is_final = _reason(_send_once(url.format(mail_server.address), 0.5))
+
+    assert (reason in reasons, is_final, mail_server.received) == (True, False, [])
 
 
 def test_replies_before_the_handshake_are_discarded(certificate: LeafCert) -> None:
@@ -108,13 +120,6 @@ def test_silent_handshake_ends_in_time(stage: Stage, certificate: LeafCert) -> N
         server.at(stage, Stall())
 
         assert _reason(_send_once(server.url, 0.3)) == ("unreachable", False)
-
-
-def test_tls_towards_a_server_without_tls_fails(mail_server: MailServer) -> None:
-    """smtps:// towards a plain port is a retryable TLS failure, or a silence that ends."""
-    outcome = _send_once(f"smtps://{mail_server.address}", 0.5)
-
-    assert _reason(outcome) in {("tls_failed", False), ("unreachable", False)}
 
 
 def test_wrong_password_is_retryable_and_named() -> None:
@@ -144,11 +149,6 @@ def test_failing_login_is_retryable(behavior: Behavior, reason: str) -> None:
         server.at("auth", behavior)
 
         assert (reason, False) == _reason(_send_once(server.url, 0.5))
-
-
-def test_login_that_the_server_does_not_offer_is_refused(mail_server: MailServer) -> None:
-    """A user in the URL and a server without AUTH don't fit: no email goes without its login."""
-    assert _reason(_send_once(f"smtp://user:word@{mail_server.address}")) == ("login_refused", False)
 
 
 def test_each_address_of_a_name_is_attempted(mail_server: MailServer) -> None:
@@ -232,41 +232,29 @@ def test_connection_that_rested_too_long_is_replaced(mail_server: MailServer) ->
     assert mail_server.connections == 2
 
 
-def test_kept_connection_that_died_is_replaced(mail_server: MailServer) -> None:
-    """The server hung up between two emails; the second one arrives all the same, once."""
-    with channel_to(mail_server.url) as channel:
-        channel.send(MESSAGE)
-        mail_server.drop_connections()
-        outcome = channel.send(MESSAGE)
-
-    assert isinstance(outcome, Accepted)
-    assert (mail_server.connections, len(mail_server.received)) == (2, 2)
-
-
-@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
-@pytest.mark.parametrize("behavior", [Disconnect(), ReplyWith(421, "idle too long")], ids=["close", "421"])
+@pytest.mark.parametrize(
+    ("behavior", "stage"),
+    [
+        (None, "mail"),
+        *product([Disconnect(), ReplyWith(421, "idle too long")], ["mail", "rcpt", "data"]),
+        (Stall(), "mail"),
+    ],
+    ids=lambda each: "between-emails" if each is None else str(each),
+)
 def test_kept_connection_that_dies_before_the_content_is_replaced(
-    mail_server: MailServer, stage: Stage, behavior: Behavior
+    mail_server: MailServer, behavior: Behavior | None, stage: Stage
 ) -> None:
-    """Dead at any step before the content: one new connection, one letter."""
-    with channel_to(mail_server.url) as channel:
+    """Once, at any step. One that stalls gets a part of the time to answer; the rest is for a new one."""
+    with channel_to(mail_server.url, 2.0 if isinstance(behavior, Stall) else 60.0) as channel:
         channel.send(MESSAGE)
-        mail_server.at(stage, behavior, times=1)
+        if behavior is None:
+            mail_server.drop_connections()
+        else:
+            mail_server.at(stage, behavior, times=1)
         outcome = channel.send(MESSAGE)
 
     assert isinstance(outcome, Accepted)
     assert (mail_server.connections, len(mail_server.received)) == (2, 2)
-
-
-def test_kept_connection_that_stalled_is_replaced(mail_server: MailServer) -> None:
-    """A kept connection gets a part of the time to answer; the rest is for a new one."""
-    with channel_to(mail_server.url, 2.0) as channel:
-        channel.send(MESSAGE)
-        mail_server.at("mail", Stall(), times=1)
-        outcome = channel.send(MESSAGE)
-
-    assert isinstance(outcome, Accepted)
-    assert mail_server.connections == 2
 
 
 def test_connection_is_replaced_only_once(mail_server: MailServer) -> None:
@@ -335,17 +323,10 @@ def test_international_local_part_needs_smtputf8(mail_server: MailServer) -> Non
     "recipient",
     [
         "a@example.com\r\nRCPT TO:<b@example.com>",
-        "a@example.com\nBcc: b@example.com",
         "a\r\nDATA\r\n@example.com",
         "a@exam\rple.com",
-        "a@example.com, b@example.com",
         "a@example.com> SIZE=1",
-        "a b@example.com",
-        "a\x00b@example.com",
         "a\u2028b@example.com",
-        "nobody",
-        "",
-        "a@" + "x" * 300 + ".com",
     ],
 )
 def test_message_has_exactly_one_address_that_smtp_can_carry(recipient: str) -> None:
@@ -356,14 +337,14 @@ def test_message_has_exactly_one_address_that_smtp_can_carry(recipient: str) -> 
 
 def test_content_arrives_octet_by_octet(mail_server: MailServer) -> None:
     """Dots at the start of lines are escaped on the wire and come out as they were written."""
-    message = replace(MESSAGE, language="en", link="https://ledger.example.com/a\n.\n..b\n.")
+    message = replace(MESSAGE, language="en", text=".one\n\n..two\n\n.\n\nthree.\n.four")
     with channel_to(mail_server.url) as channel:
         outcome = channel.send(message)
-    text = mail_server.received[0].message.get_body(("plain",))
 
+    content = mail_server.received[0].content
     assert isinstance(outcome, Accepted)
-    assert text is not None
-    assert "/a\n.\n..b\n." in text.get_content().replace("\r\n", "\n")
+    assert content == message_bytes(message, MailFrom.parse(MAIL_FROM).header)
+    assert b"\r\n..two\r\n" in content
 
 
 def test_no_address_is_in_the_text_of_an_outcome_or_error(mail_server: MailServer) -> None:

@@ -123,18 +123,6 @@ def test_send_loop_sends_the_rest_that_the_socket_did_not_accept(mail_server: Ma
     assert mail_server.received[0].content == message_bytes(message, MailFrom.parse(MAIL_FROM).header)
 
 
-def test_send_loop_delivers_lines_that_begin_with_dots_unchanged(mail_server: MailServer) -> None:
-    """Dots at the beginning of lines are doubled for the dialogue and arrive as they were written."""
-    message = replace(MESSAGE, language="en", text=".one\n\n..two\n\n.\n\nthree.\n.four")
-    with _open_loop(mail_server.url) as loop:
-        outcome = _send(loop, message)
-
-    content = mail_server.received[0].content
-    assert isinstance(outcome, Accepted)
-    assert content == message_bytes(message, MailFrom.parse(MAIL_FROM).header)
-    assert b"\r\n..two\r\n" in content
-
-
 def test_loop_that_ends_before_it_is_woken_closes(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread may see that it should end before `close` wakes it."""
     wake = SmtpSendLoop._wake
