@@ -57,12 +57,14 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the seed of the order of tests."""
-    parser.addoption("--order", type=int, default=1, help="seed of the order in which the tests of a file run")
+    parser.addoption(
+        "--order", type=int, default=0, help="seed of the order in which the tests of a file run; 0: as written"
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Name the seed of the order."""
-    return f"order of tests: seed {config.option.order} (--order)"
+    return f"order of the tests of a file: --order={config.option.order}"
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -115,7 +117,7 @@ def pytest_collection(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests of the other world, shuffle those of each file, and put long files first.
+    """Leave out the tests of the other world, shuffle those of each file if asked, and put long files first.
 
     Tests that share what costs time stay together: pytest sorts by the parameters of wider scopes before this.
     """
@@ -126,7 +128,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     by_file: dict[Path, list[pytest.Item]] = {}
     for test in items:
         by_file.setdefault(test.path, []).append(test)
-    for path, tests in by_file.items():
+    for path, tests in by_file.items() if config.option.order else ():
         random.Random(f"{config.option.order} {path.name}").shuffle(tests)
     items[:] = [test for path in sorted(by_file, key=order_of) for test in by_file[path]]
 

@@ -33,6 +33,7 @@ from tests.support.clients.app_client import AppClient
 from tests.support.clients.assistant import Connect, ask, converse, list_tools, over_http
 from tests.support.clients.in_process_app import started
 from tests.support.ledger.code_template import make_template
+from tests.support.waiting import run_ready_tasks
 from workers.maintenance.log_follower import update_log
 
 PERSON = "wang.fang@example.com"
@@ -208,7 +209,7 @@ def test_few_questions_are_answered_at_a_time(shared_app: AppClient, monkeypatch
         active += 1
         most = max(most, active)
         for _ in range(3):
-            await asyncio.sleep(0)  # every other question begins, if it may
+            await run_ready_tasks()  # every other question begins, if it may
         active -= 1
         return Answer({}, is_problem=False)
 

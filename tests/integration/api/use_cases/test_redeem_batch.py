@@ -24,6 +24,7 @@ from projections.storage import group_commit
 from tests.support.clients.app_client import AppClient, AppResponse
 from tests.support.clients.asgi_requests import inside
 from tests.support.ledger.code_template import make_template
+from tests.support.waiting import run_ready_tasks
 
 RATES: Final = Rates(per_recipient=3, again=1, per_address=1)
 """Low limits, so that small batches reach them."""
@@ -268,7 +269,7 @@ def test_single_redeem_does_not_wait_for_a_batch(shared_app: AppClient, monkeypa
     async def send_both() -> None:
         batch = asyncio.create_task(send_batch())
         for _ in range(5):  # until its first chunk is in the queue
-            await asyncio.sleep(0)
+            await run_ready_tasks()
         await send_single()
         await batch
 

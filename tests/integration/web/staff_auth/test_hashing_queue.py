@@ -18,7 +18,7 @@ from tests.support.clients.app_client import AppClient
 from tests.support.clients.asgi_requests import inside
 from tests.support.clients.staff_browser import PASSWORD, StaffBrowser, add_staff
 from tests.support.passwords import CHEAP
-from tests.support.waiting import WAIT_S_MAX
+from tests.support.waiting import WAIT_S_MAX, run_ready_tasks
 
 EMAIL = "mei@staff.example.com"
 MANY = 200
@@ -70,11 +70,11 @@ def test_known_callers_go_first_and_strangers_can_not_fill_their_queue() -> None
 
     async def many() -> list[str]:
         first = asyncio.create_task(hold(queue, gate))
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         strangers = [asyncio.create_task(hold(queue, lambda: order.append("stranger"))) for _ in range(MANY)]
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         known_browser = asyncio.create_task(hold(queue, lambda: order.append("known"), is_known=True))
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         gate.may_continue.set()
         await asyncio.gather(first, *strangers)
         return [await known_browser]
@@ -88,7 +88,7 @@ def test_wait_for_a_slot_is_bounded_and_leaves_the_queue_usable() -> None:
 
     async def late() -> list[str]:
         first = asyncio.create_task(hold(queue, gate))
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         waited = await hold(queue, gate)
         gate.may_continue.set()
         return [waited, await first, await hold(queue, lambda: None)]
@@ -102,15 +102,15 @@ def test_cancelled_caller_passes_its_slot_on() -> None:
     async def cancelled() -> list[str]:
         gate = Gate()
         first = asyncio.create_task(hold(queue, gate))
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         second, third = (asyncio.create_task(hold(queue, lambda: None)) for _ in range(2))
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         second.cancel()
         gate.may_continue.set()
         done = [await first, await third]
         queue._is_busy = True
         heir = asyncio.create_task(hold(queue, lambda: None))
-        await asyncio.sleep(0)
+        await run_ready_tasks()
         queue._admit_next()
         heir.cancel()
         await asyncio.wait([heir])
@@ -140,7 +140,7 @@ def test_sign_ins_beyond_the_queue_get_503_and_count_as_no_failure(app: AppClien
 
     async def fill() -> None:
         tasks.extend(asyncio.create_task(hold(support.hashing_queue, gate)) for _ in range(1 + WAITING_MAX))
-        await asyncio.sleep(0)
+        await run_ready_tasks()
 
     async def empty() -> None:
         gate.may_continue.set()
