@@ -215,7 +215,7 @@ class LedgerSettings(EnvironmentSettings):
     bounce_policy: Literal["case", "refund"] = Field(
         default="case",
         description="what the bounce of a sent invitation leads to: `case`, staff decide; `refund`, the use is refunded"
-        " if the report proves it, one email was sent, its outcome was never unknown, and nobody was shown its link;"
+        " if the report proves it, one email was sent, its outcome was never unknown, and no one was shown its link;"
         " otherwise staff decide",
     )
     threshold_mail_to: str | None = Field(

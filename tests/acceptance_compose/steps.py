@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from tests.acceptance_compose.compose import SERVICES, Compose, docker, ensure, wait
-from tests.acceptance_compose.people import RedeemRecord, Traffic, ask
+from tests.acceptance_compose.people import RedeemRecord, RequestResult, Traffic, ask
 
 QUEUED = "已加入队列，邀请将在几秒内发送，请查收邮箱"
 TRACE = "acce97a9ce000001"
@@ -135,7 +135,10 @@ def the_front_keeps_the_door(compose: Compose) -> str:
     ensure(any(line["upstream"] == "" for line in hits), "static files are not cached")
     ensure(_stream_comes_at_once(compose), "a stream is buffered")
     nonsense = {"email": "x@example.com", "code": "no-such-code"}
-    click = lambda: ask(compose.port, "POST", "/api/v1/public/redeem", nonsense)  # noqa: E731 - used twice
+
+    def click() -> RequestResult:
+        return ask(compose.port, "POST", "/api/v1/public/redeem", nonsense)
+
     answers = [click() for _ in range(150)]
     limited = [answer for answer in answers if answer.status == 429]
     ensure(limited and limited[0].headers["retry-after"], "nothing limits clicks")

@@ -102,7 +102,7 @@ def test_buttons_and_labels_are_written_as_the_pages_show_them() -> None:
 
 def test_every_test_that_a_page_names_exists() -> None:
     """In the file that the page says: a test that is renamed takes its line in the tables along."""
-    named = {(*found, page) for page, text in pages().items() for found in NAMED.findall(text)}
+    named = {(*test, page) for page, text in pages().items() for test in NAMED.findall(text)}
     missing = [each for each in sorted(named) if not _has_test(*each[:3])]
 
     assert missing == []

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import Metric
 
 from projections.telemetry import metrics
-from tests.architecture.sources import nodes_of, parse
+from tests.architecture.sources import find, parse
 from tests.architecture.vocabulary import prose_in
 from tests.support.metric_samples import scraped
 from tests.support.servers.embedded_stack import PROGRAM
@@ -99,7 +99,7 @@ def never_written(declaring: str, others: list[str]) -> set[str]:
         if isinstance(target, ast.Name)
         if ast.unparse(node.value.func) in {"_counter", "_histogram", "Counter", "Gauge", "Histogram"}
     }
-    nodes = [node for source in others for node in nodes_of(parse(source))]
+    nodes = [node for source in others for node in ast.walk(parse(source))]
     written = {
         node.value.id
         for node in nodes
@@ -168,7 +168,7 @@ def test_every_series_is_there_from_the_first_scrape_of_several_processes(tmp_pa
 
 
 def undeclared_values(source: str) -> set[str]:
-    calls = (node for node in nodes_of(parse(source)) if isinstance(node, ast.Call))
+    calls = find(parse(source), ast.Call)
     written = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr == "labels"]
     return {
         str(argument.value)

@@ -249,8 +249,8 @@ THINGS: Final[dict[str, Thing]] = {
 
 def fill(audited_app: AuditedApp, path: str, thing: Thing | None = None) -> str:
     names = re.findall(r"\{(\w+)\}", path)
-    made = thing(audited_app) if thing else tuple(str(THINGS[name](audited_app)) for name in names)
-    ids = iter((made,) if isinstance(made, str) else made)
+    subject = thing(audited_app) if thing else tuple(str(THINGS[name](audited_app)) for name in names)
+    ids = iter((subject,) if isinstance(subject, str) else subject)
     return re.sub(r"\{\w+\}", lambda _: next(ids), path)
 
 

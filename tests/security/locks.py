@@ -1,6 +1,7 @@
 """Waits for one thread of a test to be kept waiting by the database."""
 
 from concurrent.futures import Future
+from typing import Any
 
 import psycopg
 
@@ -10,7 +11,7 @@ from tests.support.waiting import wait_for
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
-def wait_for_lock(app: AppClient, call: "Future[object]") -> None:
+def wait_for_lock(app: AppClient, call: "Future[Any]") -> None:
     """Wait until a call waits for a lock, or has ended."""
     with psycopg.connect(app.services.settings.database_url.get_secret_value(), autocommit=True) as conn:
 

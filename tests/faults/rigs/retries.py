@@ -19,12 +19,12 @@ def pause(choice: random.Random, bounds: tuple[float, float], stop: Event = RUNS
     return stop.wait(choice.uniform(*bounds))
 
 
-def retry(act: Callable[[], T], *, stop: Event = RUNS_ON, every_s: float = RETRY_S, s_max: float = WAIT_S_MAX) -> T:
+def retry(action: Callable[[], T], *, stop: Event = RUNS_ON, every_s: float = RETRY_S, s_max: float = WAIT_S_MAX) -> T:
     """Act until it returns something true, for `s_max` seconds at most or until `stop` is set; return the last value.
 
     Unlike `tests.support.waiting.wait_for`, it leaves to the caller what a wait without success means.
     """
     ends = time.monotonic() + s_max
-    while not (value := act()) and time.monotonic() < ends and not stop.wait(every_s):
+    while not (value := action()) and time.monotonic() < ends and not stop.wait(every_s):
         pass
     return value

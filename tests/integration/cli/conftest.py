@@ -16,7 +16,7 @@ from tests.support.servers.databases import clone, database_of, drop
 
 
 @contextmanager
-def opened(database_url: str) -> Iterator[LedgerBench]:
+def open_bench(database_url: str) -> Iterator[LedgerBench]:
     with LedgerStore.open(settings_for(database_url)) as storage:
         yield LedgerBench(storage, database_url)
 
@@ -26,14 +26,14 @@ def shared_bench(postgres_url: str) -> Iterator[LedgerBench]:
     """An open ledger of a file, whose tests look at their own codes only."""
     name = f"shared_{uuid4().hex}"
     clone(postgres_url, name)
-    with opened(database_of(postgres_url, name)) as bench:
+    with open_bench(database_of(postgres_url, name)) as bench:
         yield bench
     drop(postgres_url, name)
 
 
 @pytest.fixture
 def own_bench(database_url: str) -> Iterator[LedgerBench]:
-    with opened(database_url) as bench:
+    with open_bench(database_url) as bench:
         yield bench
 
 

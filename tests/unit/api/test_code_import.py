@@ -71,7 +71,7 @@ def test_voucherify_example_keeps_limits_uses_starts_and_states() -> None:
         ("code,redemption_quantity,validity_day_of_week\nA-1,1,2\n", UnusableFileError, "validity_day_of_week"),
     ],
 )
-def test_what_may_be_a_restriction_is_not_dropped_silently(text: str, error: type[Exception], message: str) -> None:
+def test_possible_restriction_is_not_dropped_silently(text: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         read_rows(text.encode())
 

@@ -18,7 +18,7 @@ from domain.errors import (
     Refusal,
     refusal_classes,
 )
-from tests.architecture.sources import nodes_of, parse
+from tests.architecture.sources import find, parse
 
 RAISING = frozenset({"ApplicationError", "HttpError", "__init__"})
 
@@ -26,8 +26,8 @@ RAISING = frozenset({"ApplicationError", "HttpError", "__init__"})
 def raised_codes() -> dict[str, str]:
     codes = {}
     for path in Path(str(api.__file__)).parent.rglob("*.py"):
-        for node in nodes_of(parse(path.read_text("utf-8"))):
-            if not isinstance(node, ast.Call) or not node.args:
+        for node in find(parse(path.read_text("utf-8")), ast.Call):
+            if not node.args:
                 continue
             name, code = getattr(node.func, "id", getattr(node.func, "attr", "")), node.args[0]
             if name in RAISING and isinstance(code, ast.Constant) and str(code.value).isupper():

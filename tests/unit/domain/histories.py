@@ -107,14 +107,14 @@ class Step:
 
 
 class History(Scenario):
-    """A scenario that is told in words, and the reservations of its steps by their labels."""
+    """A scenario in words, and the reservations of its steps by their labels."""
 
     def __init__(self, steps: str = "", **terms: Any) -> None:
         super().__init__(**terms)
         self.ids: dict[str, UUID] = {}
-        self.tell(steps)
+        self.run_steps(steps)
 
-    def tell(self, steps: str) -> Self:
+    def run_steps(self, steps: str) -> Self:
         """Let the steps happen, and compare each answer that is named."""
         for text in steps.split():
             if re.fullmatch(r"-?[\d.]+[shd]", text):
@@ -132,14 +132,14 @@ class History(Scenario):
 
     def compare(self, step: Step, result: Answered, text: str) -> None:
         """Compare the answer to a step."""
-        found = answer(result)
+        actual = answer(result)
         if step.answer in self.ids:
-            assert isinstance(result, CommandResult), f"{text}: {found}"
+            assert isinstance(result, CommandResult), f"{text}: {actual}"
             assert result.require_reservation().reservation_id == self.ids[step.answer], text
         elif step.answer:
-            assert step.answer in {found, found.partition("/")[0]}, f"{text}: {found}"
+            assert step.answer in {actual, actual.partition("/")[0]}, f"{text}: {actual}"
         else:
-            assert not isinstance(result, Refusal), f"{text}: {found}"
+            assert not isinstance(result, Refusal), f"{text}: {actual}"
 
     @property
     def waiting(self) -> str:
@@ -260,7 +260,7 @@ VERBS: Final[dict[str, Callable[[History, Step], Answered | UUID]]] = {
     "cancel": lambda it, step: it.cancel(it.ids[step.who], **step.requested("c1")),
     "resolve": lambda it, step: it.resolve(
         it.ids[step.who],
-        step.value,  # type: ignore[arg-type]  # a resolution
+        step.value,  # type: ignore[arg-type]  # the text is a resolution
         revoke_access=step.access,
         **step.requested("s1"),
     ),

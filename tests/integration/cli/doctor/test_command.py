@@ -448,7 +448,7 @@ def test_doctor_says_that_a_mail_server_offers_no_encryption(
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "status", "found"),
+    ("name", "value", "status", "sentence"),
     [
         ("DATABASE_URL", "mysql://u:sekret@127.0.0.1/ledger", "wrong", "DATABASE_URL"),
         ("DATABASE_URL", "postgresql://u:sekret@127.0.0.1:sekret/ledger", "wrong", "DATABASE_URL"),
@@ -469,14 +469,14 @@ def test_doctor_says_that_a_mail_server_offers_no_encryption(
     ],
 )
 def test_doctor_reads_the_settings_of_every_component(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, name: str, value: str, status: str, found: str
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, name: str, value: str, status: str, sentence: str
 ) -> None:
     """One sentence names the variable and not its value, before a worker fails over it."""
     monkeypatch.setenv(name, value)
 
     results = checks(terminal)["settings"]
 
-    assert (results["status"], found in results["found"]) == (status, True)
+    assert (results["status"], sentence in results["found"]) == (status, True)
     assert "sekret" not in results["found"]
 
 

@@ -40,4 +40,4 @@ def test_form_asks_before_it_creates_a_group(app: AppClient, admin: StaffBrowser
         (422, ["group"]),
         (303, []),
     ]
-    assert [submit(group=known) for known in ("", group, "Autumn")] == [(303, [])] * 3
+    assert [submit(group=known_group) for known_group in ("", group, "Autumn")] == [(303, [])] * 3

@@ -215,7 +215,12 @@ class Reader:
 
     def wait_for(self, is_done: Callable[[], bool]) -> None:
         """Have it look until something is true."""
-        wait_for(lambda: self.look() or is_done())  # type: ignore[func-returns-value]  # it returns nothing
+
+        def look_and_ask() -> bool:
+            self.look()
+            return is_done()
+
+        wait_for(look_and_ask)
 
     def kill(self) -> None:
         self._process.kill()

@@ -33,9 +33,9 @@ class WorkerEndedError(BaseException):
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
 def kind(request: pytest.FixtureRequest, bench: LedgerBench, steps: DeliverySteps) -> MessageKind:
-    made: MessageKind = request.param(bench, steps)
-    made.prepare(PEOPLE[:1])
-    return made
+    kind_under_test: MessageKind = request.param(bench, steps)
+    kind_under_test.prepare(PEOPLE[:1])
+    return kind_under_test
 
 
 def end_worker() -> None:
@@ -157,11 +157,11 @@ def test_message_that_could_not_end_within_its_lease_is_not_begun(kind: MessageK
     assert (begun, len(kind.asked()), kind.count_states()) == (0, 1, {kind.sent: 1})
 
 
-@pytest.mark.parametrize("made", KINDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind_under_test", KINDS, ids=lambda kind: kind.__name__)
 def test_stop_while_sending_records_what_is_sent_and_leases_nothing_more(
-    made: type[MessageKind], bench: LedgerBench, steps: DeliverySteps
+    kind_under_test: type[MessageKind], bench: LedgerBench, steps: DeliverySteps
 ) -> None:
-    kind = made(bench, steps)
+    kind = kind_under_test(bench, steps)
     kind.prepare(PEOPLE[: kind.people_max])
     kind.run(lambda: True)
     before = len(kind.asked())
@@ -202,7 +202,7 @@ def read_all_rows(bench: LedgerBench) -> bytes:
         return "\n".join(row for statement in statements for (row,) in conn.execute(statement)).encode()
 
 
-def test_no_address_is_stored_in_clear(kind: MessageKind) -> None:
+def test_no_address_is_stored_in_plain_text(kind: MessageKind) -> None:
     rows = [read_all_rows(kind.bench)]
     kind.channel.during = lambda: rows.append(read_all_rows(kind.bench))
     kind.run()

@@ -80,7 +80,7 @@ class NotedHistory(History):
 
 
 @pytest.mark.parametrize(
-    ("given", "step", "terms"),
+    ("steps_before", "step", "terms"),
     [
         *(("reserve", step, {}) for step in ("cancel", "refund", "correct:mei", "pause", "revoke", "limit:7")),
         # Of a rebind, its own reservation says it.
@@ -93,11 +93,11 @@ class NotedHistory(History):
         ("fail wang.deliver answer:sent@2", "resolve:refunded", {"max_uses": 1, "bound": False}),
     ],
 )
-def test_reason_is_kept_with_what_staff_did(given: str, step: str, terms: dict[str, Any]) -> None:
-    history = NotedHistory(given, **{"max_uses": 3, **terms})
+def test_reason_is_kept_with_what_staff_did(steps_before: str, step: str, terms: dict[str, Any]) -> None:
+    history = NotedHistory(steps_before, **{"max_uses": 3, **terms})
     before = len(history.events)
 
-    history.tell(f"{step}=changed")
+    history.run_steps(f"{step}=changed")
 
     named = (getattr(event, "text_id", None) for event in history.events[before:])
     assert [text for text in named if text is not None] == [REASON]

@@ -52,7 +52,7 @@ def add_note(history: History, about: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "step", "terms"),
+    ("steps_before", "step", "terms"),
     [
         *(
             ("reserve", step, OPEN)
@@ -76,10 +76,10 @@ def add_note(history: History, about: str) -> None:
         ("deliver rebind:blue#s1>moved moved.claim", "moved.answer:sent", {"max_uses": 3, "group": "red"}),
     ],
 )
-def test_command_takes_effect_after_the_last_event(given: str, step: str, terms: dict[str, Any]) -> None:
+def test_command_takes_effect_after_the_last_event(steps_before: str, step: str, terms: dict[str, Any]) -> None:
     """Although the clock went back: the events say when they were stored."""
-    history = History(given.removesuffix("note"), **terms)
-    if given.endswith("note"):
+    history = History(steps_before.removesuffix("note"), **terms)
+    if steps_before.endswith("note"):
         add_note(history, "note on code")
     last_at, before = history.code.last_at, len(history.events)
     history.passes(-60)
@@ -87,7 +87,7 @@ def test_command_takes_effect_after_the_last_event(given: str, step: str, terms:
     if step.startswith("note"):
         add_note(history, step)
     else:
-        history.tell(step)
+        history.run_steps(step)
 
     added = history.events[before:]
     assert added

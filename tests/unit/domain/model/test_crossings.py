@@ -108,7 +108,7 @@ def test_use_that_crosses_a_threshold_is_named_by_an_event_after_it() -> None:
 def test_report_of_a_campaign_names_the_code() -> None:
     history = History("a.reserve a.refund", **of_campaign(max_uses=1, notify_at="100%"))
     other = history.issue(b"other", max_uses=9, bound=False)
-    history.tell("b.redeemother")
+    history.run_steps("b.redeemother")
 
     crossings = [event for event in history.events if isinstance(event, CampaignThresholdReached)]
     assert [event.code_id for event in crossings] == [history.code_id, other]
@@ -127,7 +127,7 @@ def test_change_of_terms_that_reaches_a_threshold_reports_it_without_a_use() -> 
     change(history, notify_at="50%, 100%")
     change(history, max_uses=4)
     change(history, max_uses=3)
-    history.tell("c.reserve")
+    history.run_steps("c.reserve")
 
     assert reported(history) == "100% -, 50% -, 100% c"
 
@@ -245,7 +245,7 @@ def test_log_whose_time_goes_back_and_reports_an_end_twice_breaks_the_rule() -> 
     """Time alone left the threshold in between."""
     history = History("9d", **ending(8, "7 days, end"))
     report_end(history)
-    *reported_once, paused = history.tell("pause").events
+    *reported_once, paused = history.run_steps("pause").events
     end = reported_once[-1]
 
     assert broken_rules([*reported_once, paused]) == []
@@ -344,7 +344,7 @@ def test_campaign_reports_its_end_until_staff_end_it() -> None:
     last = [event for event in history.events if isinstance(event, CampaignThresholdReached)][-1]
     assert last.code_id is None
 
-    history.tell("endcampaign 7d")
+    history.run_steps("endcampaign 7d")
     assert (report_end_of_campaign(history), history.campaign.next_report_at) == ("unchanged", None)
 
 

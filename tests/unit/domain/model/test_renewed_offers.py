@@ -27,12 +27,12 @@ def test_offer_that_a_refund_makes_takable_again_has_its_full_time(passes: int) 
     history = History(f"{offered('li', 'wang', uses=2)} set:max_uses:1 redeem {passes}h", **listed(2))
     before = offered_until(history)
 
-    history.tell("refund-")
+    history.run_steps("refund-")
 
     assert before == [timedelta(hours=24 - passes)]
     assert isinstance(history.events[-1], WaitingOfferMade)
     assert offered_until(history) == [FULL_OFFER]
-    history.tell("23h offer=unchanged wang.redeem=changed")
+    history.run_steps("23h offer=unchanged wang.redeem=changed")
 
 
 @pytest.mark.parametrize("ending", ["leave offer=unchanged", "offer=changed"], ids=["leave", "deadline"])
@@ -40,7 +40,7 @@ def test_offer_that_can_be_taken_once_another_has_ended_has_its_full_time(ending
     history = History(f"{offered('li', 'wang', uses=2)} set:max_uses:1 48h {ending}", **listed(2))
 
     assert offered_until(history) == [FULL_OFFER]
-    history.tell("visitor.redeem=CAMPAIGN_EXHAUSTED wang.redeem=changed")
+    history.run_steps("visitor.redeem=CAMPAIGN_EXHAUSTED wang.redeem=changed")
 
 
 def test_offers_that_an_event_leaves_takable_continue() -> None:
@@ -57,19 +57,19 @@ def test_offer_does_not_end_before_a_start_that_was_moved(hours: int) -> None:
     history = History(offered("li"), **listed())
     starts_at = history.now + timedelta(hours=hours)
     history.change_campaign(starts_at=starts_at)
-    history.tell(f"{hours - 1}h")
+    history.run_steps(f"{hours - 1}h")
     early = history.campaign.needs_offers(history.now)
     shown = [history.campaign.find_reserved_until(each, history.now) for each in history.campaign.waiting]
-    history.tell("1h")
+    history.run_steps("1h")
 
     refused, (place,) = refusal(history.redeem("visitor")), history.campaign.waiting
     assert (early, refused, history.campaign.find_end(place)) == (False, "CAMPAIGN_EXHAUSTED", starts_at + FULL_OFFER)
     assert shown == [starts_at + timedelta(hours=history.campaign.terms.waiting_hours or 0)]
-    history.tell("offer=changed")
+    history.run_steps("offer=changed")
     assert offered_until(history) == [FULL_OFFER]
-    history.tell("mail")
+    history.run_steps("mail")
     assert history.campaign.needs_offers(history.now) is False
-    history.tell("24h visitor.redeem=changed")
+    history.run_steps("24h visitor.redeem=changed")
 
 
 def test_offer_that_lost_hours_to_a_start_ends_without_a_sweep() -> None:
@@ -77,7 +77,7 @@ def test_offer_that_lost_hours_to_a_start_ends_without_a_sweep() -> None:
     history = History(offered("li"), **listed())
     history.change_campaign(starts_at=history.now + timedelta(hours=48))
 
-    history.tell(f"48h {FULL_OFFER.total_seconds()}s visitor.redeem=changed")
+    history.run_steps(f"48h {FULL_OFFER.total_seconds()}s visitor.redeem=changed")
 
     assert history.waiting == ""
 
@@ -89,10 +89,10 @@ def test_offer_is_not_made_again_after_the_end_of_the_campaign(changes: dict[str
     if "starts_at" in changes:
         changes = {"starts_at": history.now + timedelta(hours=48)}
     history.change_campaign(ends_at=history.now + timedelta(hours=49), **changes)
-    history.tell("50h")
+    history.run_steps("50h")
     number = len(history.events)
 
-    history.tell("visitor.refund-")
+    history.run_steps("visitor.refund-")
 
     assert history.campaign.find_offers_to_renew(history.now) == []
     assert WaitingOfferMade not in map(type, history.events[number:])

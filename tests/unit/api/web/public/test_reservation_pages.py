@@ -43,7 +43,7 @@ AFTER_SENT = {"state": "refunded", "cause": "staff", "sent_at": LATER, "access_e
 
 
 @pytest.mark.parametrize(
-    ("given", "picture", "says", "omits"),
+    ("replaced", "picture", "says", "omits"),
     [
         ({}, [("Reserved", "now"), ("Sending", "open"), ("Sent", "open")], [], ["No further use was taken"]),
         (
@@ -78,12 +78,12 @@ AFTER_SENT = {"state": "refunded", "cause": "staff", "sent_at": LATER, "access_e
 def test_page_shows_how_far_the_redemption_is(
     client: TestClient,
     use_cases: StubUseCases,
-    given: dict[str, Any],
+    replaced: dict[str, Any],
     picture: list[tuple[str, str]],
     says: list[str],
     omits: list[str],
 ) -> None:
-    vars(use_cases).update(given)
+    vars(use_cases).update(replaced)
 
     text = client.get(f"{PATH}?lang=en").text
 

@@ -179,7 +179,7 @@ def test_lost_answer_begins_no_second_one() -> None:
         token_of=history.ids["first"],
     )
     begun = done(history.run(command)).require_reservation()
-    history.tell("deliver:first")
+    history.run_steps("deliver:first")
 
     again = done(history.run(command))
 

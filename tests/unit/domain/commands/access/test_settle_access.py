@@ -157,7 +157,7 @@ def test_end_of_an_access_leads_to(case: Case) -> None:
 def test_new_terms_leave_reservations_unchanged() -> None:
     history = History("deliver", max_uses=2, bound=False, validity_days=30)
     change(history, validity_days=1)
-    history.tell("wang.deliver")
+    history.run_steps("wang.deliver")
 
     ends = [history.of(person).access_ends_at for person in ("li", "wang")]
     assert ends == [DAY_30, START + timedelta(days=1)]
@@ -178,7 +178,7 @@ def removal_waits(history: History, answer: str, times: int) -> list[float]:
     """The seconds until the removal is tried again after each answer, each of which is waited for."""
     waits = []
     for _ in range(times):
-        history.tell(f"removal:{answer}")
+        history.run_steps(f"removal:{answer}")
         due_at = history.of().access_due_at
         assert (history.kinds[-1], due_at is not None) == ("AccessRemovalFailed", True)
         waits.append((due_at - history.now).total_seconds() if due_at else 0)
@@ -192,7 +192,7 @@ def test_removal_is_retried_within_bounds(answer: str) -> None:
     history = History(ENDED, validity_days=30, policy=Policy(removal_attempts_max=3))
 
     assert removal_waits(history, answer, 2) == [60, 300]
-    history.tell(f"removal:{answer}")
+    history.run_steps(f"removal:{answer}")
     assert history.kinds[-2:] == ["AccessRemovalFailed", "CaseOpened"]
     assert history.of().access_due_at is None
 
@@ -206,7 +206,7 @@ def test_removal_without_a_connection_spends_no_attempt() -> None:
     assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600]
     assert access is not None
     assert access.removal_attempts == 0
-    history.tell(f"{86_400 - sum(waits)}s removal:unreachable")
+    history.run_steps(f"{86_400 - sum(waits)}s removal:unreachable")
     assert history.kinds[-2:] == ["AccessRemovalFailed", "CaseOpened"]
 
 
@@ -221,8 +221,8 @@ def test_resend_of_an_ended_access_is_not_needed(outcome: str) -> None:
         validity_days=30,
     )
 
-    for item in (history.of("li"), history.of("wang")):
-        assert (item.resending, item.lease, item.case_id is None) == (False, None, False)
+    for reservation in (history.of("li"), history.of("wang")):
+        assert (reservation.resending, reservation.lease, reservation.case_id is None) == (False, None, False)
     assert history.kinds.count("CaseOpened") == 2
 
 
@@ -232,9 +232,9 @@ def test_refund_does_not_resolve_the_case_of_an_access(refund: str) -> None:
     history = History(f"{ENDED} removal:never", validity_days=30)
     case_id = history.of().case_id
 
-    history.tell(refund)
+    history.run_steps(refund)
     assert (history.balance, history.of().case_id) == ((0, 0), case_id)
-    history.tell(f"resolve:refunded#s2={NOT_RESOLVABLE}/not_removed resolve:sent#s3")
+    history.run_steps(f"resolve:refunded#s2={NOT_RESOLVABLE}/not_removed resolve:sent#s3")
     access = history.of().access
     assert (history.of().case_id, access and access.removal, history.balance) == (None, "removed", (0, 0))
 

@@ -41,7 +41,7 @@ def limits(**terms: object) -> dict[str, Any]:
     return {"campaign": make_campaign_terms(**terms), "max_uses": 9, "bound": False}
 
 
-TAKEN, RETURNED = "CampaignUseTaken", "CampaignUseReturned"
+USE_COUNTED, USE_RETURNED = "CampaignUseTaken", "CampaignUseReturned"
 RETRACTED = "issue:other reserve lost resolve:refunded"  # its invitation arrives after all
 
 
@@ -112,16 +112,16 @@ def test_late_success_takes_a_use_only_within_the_limits(terms: dict[str, object
     case = Case(f"{RETRACTED} {fill} answer:sent@1", newest={"LateSuccessRecorded.effect": effect})
     history = replace(case, terms=limits(**terms)).check()
 
-    assert campaign_uses(history)[-1:] == ([TAKEN] if history.campaign.counts_uses else [])
+    assert campaign_uses(history)[-1:] == ([USE_COUNTED] if history.campaign.counts_uses else [])
     assert history.code.used == (effect == "retaken")
 
 
 @pytest.mark.parametrize(
     ("steps", "terms", "uses"),
     [
-        ("deliver wang.redeemother refund- redeemother", {}, [TAKEN, TAKEN, RETURNED, TAKEN]),
+        ("deliver wang.redeemother refund- redeemother", {}, [USE_COUNTED, USE_COUNTED, USE_RETURNED, USE_COUNTED]),
         # The same commit refunds the overdue one first.
-        ("reserve 1801s redeem=changed", {"max_uses": 1}, [TAKEN, RETURNED, TAKEN]),
+        ("reserve 1801s redeem=changed", {"max_uses": 1}, [USE_COUNTED, USE_RETURNED, USE_COUNTED]),
     ],
 )
 def test_returned_use_of_a_person_is_taken_again_in_the_log_of_the_campaign(

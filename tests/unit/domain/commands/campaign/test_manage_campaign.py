@@ -257,7 +257,7 @@ def test_limit_that_starts_later_names_the_uses_that_it_counts() -> None:
     assert [use.reserved_at for use in uses if isinstance(use, CampaignUseTaken)] == [
         START + timedelta(seconds=seconds) for seconds in (60, 120)
     ]
-    history.tell("zhao.reserve qian.redeem=CAMPAIGN_HELD")
+    history.run_steps("zhao.reserve qian.redeem=CAMPAIGN_HELD")
 
 
 def test_earlier_uses_count_by_person_and_by_day() -> None:
@@ -289,7 +289,7 @@ def test_most_uses_of_one_person_or_mailbox_bound_the_limit_per_person(max_per_p
     history = History(campaign=make_campaign_terms(max_per_person=max_per_person))
     history.working_set.most_per_person[UUID(int=0xCA)] = MostUses(3, 4)
 
-    history.tell(steps)
+    history.run_steps(steps)
 
 
 def test_no_campaign_counts_by_mailbox_while_mailboxes_are_unknown() -> None:
@@ -300,11 +300,11 @@ def test_no_campaign_counts_by_mailbox_while_mailboxes_are_unknown() -> None:
 
     history.working_set.lacks_mailboxes = True
     assert answer(handle(create, history.working_set, history.policy)) == f"{CONFLICT}/no_mailboxes"
-    history.tell(f"set:person_rule:mailbox={CONFLICT}/no_mailboxes")
+    history.run_steps(f"set:person_rule:mailbox={CONFLICT}/no_mailboxes")
     history.working_set.lacks_mailboxes = False
-    history.tell("set:person_rule:mailbox=changed")
+    history.run_steps("set:person_rule:mailbox=changed")
     history.working_set.lacks_mailboxes = True
-    history.tell("set:max_per_person:4=changed")
+    history.run_steps("set:max_per_person:4=changed")
 
 
 def test_every_limit_that_would_be_below_its_uses_is_named_with_their_number() -> None:
@@ -319,7 +319,7 @@ def test_every_limit_that_would_be_below_its_uses_is_named_with_their_number() -
         {"max_uses": 3, "max_per_person": 2, "max_per_day": 3},
         {"max_per_person": 2, "max_per_day": 3},
     ]
-    history.tell("set:max_uses:3:max_per_person:2:max_per_day:3=changed")
+    history.run_steps("set:max_uses:3:max_per_person:2:max_per_day:3=changed")
 
 
 def test_more_uses_than_one_commit_counts_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ FULL = "p0.deliver"
 LOST = "p0.reserve p0.lost"  # the invitation of the only use has an unknown outcome
 NO_EMAIL = f"{24 * 3600 + OFFER_MAIL_MAX.total_seconds():.0f}s"
 OFFERED = f"{FULL} wait p0.refund- offer"
-KEPT = f"{LOST} wait p0.resolve:refunded 1h"  # the last use of a code is for the person who waits by it
+WAITED_FOR = f"{LOST} wait p0.resolve:refunded 1h"  # the last use of a code is for the person who waits by it
 
 
 def listed(uses: int = 1, **terms: object) -> dict[str, Any]:
@@ -160,19 +160,19 @@ MAILBOX = listed(max_per_person=1, person_rule="mailbox")
         terms=listed(),
     ),
     late_success_takes_no_use_of_a_code_that_is_kept=Case(
-        f"{KEPT} set:max_uses:9 visitor.redeem p0.answer:sent p0.resolve:sent#s2=RESERVATION_NOT_RESOLVABLE",
+        f"{WAITED_FOR} set:max_uses:9 visitor.redeem p0.answer:sent p0.resolve:sent#s2=RESERVATION_NOT_RESOLVABLE",
         balance=(0, 1),
         newest={"CaseOpened.cause": "no_free_use"},
         terms={**listed(), "max_uses": 2},
     ),
     late_success_takes_no_use_that_is_kept_after_a_choice_either=Case(
-        f"{KEPT} setnew:max_uses:9 visitor.redeem p0.answer:sent p0.resolve:sent#s2=RESERVATION_NOT_RESOLVABLE",
+        f"{WAITED_FOR} setnew:max_uses:9 visitor.redeem p0.answer:sent p0.resolve:sent#s2=RESERVATION_NOT_RESOLVABLE",
         balance=(0, 1),
         newest={"CaseOpened.cause": "no_free_use"},
         terms={**listed(), "max_uses": 2},
     ),
     late_success_is_counted_when_no_one_waits_any_longer=Case(
-        f"{KEPT} set:max_uses:9 visitor.redeem p0.answer:sent leave p0.resolve:sent#s3",
+        f"{WAITED_FOR} set:max_uses:9 visitor.redeem p0.answer:sent leave p0.resolve:sent#s3",
         balance=(1, 1),
         terms={**listed(), "max_uses": 2},
     ),
@@ -250,7 +250,7 @@ def test_hours_of_an_offer_count_from_the_end_of_its_email(outcome: OfferMailOut
         context=history.context("worker"), campaign_id=history.campaign.campaign_id, place_id=place_id, outcome=outcome
     )
 
-    history.tell("offer")
+    history.run_steps("offer")
 
     assert history.waiting == ""
     assert answer(history.on_waiting_list(late)) == "unchanged"
@@ -268,7 +268,7 @@ def test_offer_that_a_wrong_clock_made_endless_needs_the_sweep_once() -> None:
     history = History(f"{FULL} wait p0.refund- 365d offer -365d", **listed())
 
     before = history.campaign.needs_offers(history.now)
-    history.tell("offer")
+    history.run_steps("offer")
 
     assert (before, history.campaign.needs_offers(history.now)) == (True, False)
 
@@ -278,7 +278,7 @@ def test_offers_are_no_more_than_uses_and_bounded_per_command() -> None:
     people = " ".join(f"w{nth}.wait" for nth in range(OFFERS_PER_COMMAND + 3))
     history = History(f"{FULL} {people} set:max_uses:{1 + OFFERS_PER_COMMAND + 1}", **listed(waiting_hours=1))
 
-    counts = [history.tell("offer").campaign.offers for _ in range(3)]
+    counts = [history.run_steps("offer").campaign.offers for _ in range(3)]
 
     assert counts == [OFFERS_PER_COMMAND, OFFERS_PER_COMMAND + 1, OFFERS_PER_COMMAND + 1]
 
@@ -314,7 +314,7 @@ def test_code_brings_no_more_people_than_it_has_uses() -> None:
     terms = replace(history.code.terms, max_uses=history.code.used + 1)
     history.working_set.codes[history.code_id] = replace(history.code, terms=terms)
 
-    history.tell("wait=changed wang.wait=WAITING_LIST_CLOSED/full wait=unchanged")
+    history.run_steps("wait=changed wang.wait=WAITING_LIST_CLOSED/full wait=unchanged")
 
 
 @pytest.mark.parametrize(("waits", "named"), [({"recipient_s": 60}, "recipient"), ({"address_s": 9}, "new_recipients")])
@@ -340,10 +340,10 @@ def test_use_of_a_code_is_kept_for_the_person_who_waits_by_it() -> None:
     history = History("p0.deliver p1.deliver", **listed(2))
     last = history.issue(b"last", max_uses=1, bound=False)
     history.wait("li", code=b"last")
-    history.tell("set:max_uses:9")
+    history.run_steps("set:max_uses:9")
 
     assert answer(history.redeem("visitor", code=b"last")) == "CAMPAIGN_EXHAUSTED/kept"
-    history.tell("visitor.redeem=changed")
+    history.run_steps("visitor.redeem=changed")
     assert done(history.redeem("li", code=b"last")).changed
     assert history.working_set.codes[last].reserved == 1
 

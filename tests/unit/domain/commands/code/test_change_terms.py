@@ -144,21 +144,21 @@ def test_limit_below_the_uses_by_choice_takes_none_and_grants_none() -> None:
     code = history.code
     assert (code.used, code.reserved, code.available, code.state(history.now)) == (1, 2, -1, "held")
 
-    history.tell("late.redeem=CODE_HELD mei.sent")
+    history.run_steps("late.redeem=CODE_HELD mei.sent")
     assert (history.code.used, history.code.reserved, history.code.state(history.now)) == (2, 1, "exhausted")
-    history.tell("late.redeem=CODE_EXHAUSTED")
+    history.run_steps("late.redeem=CODE_EXHAUSTED")
 
 
 def test_all_overdue_uses_over_a_limit_are_refunded_before_one_is_granted() -> None:
     """With every worker dead, the next request frees what it needs; one freed use is not enough here."""
-    code = make_full_code().tell("1801s late.redeem=changed").code
+    code = make_full_code().run_steps("1801s late.redeem=changed").code
 
     assert (code.used, code.reserved, code.available) == (1, 1, 0)
 
 
 def test_overdue_uses_are_refunded_even_if_those_that_were_loaded_are_not_enough() -> None:
     """With every worker dead, each refused request frees what it loaded, so that a later one is granted."""
-    history = make_full_code().tell("1790s wei.claim 11s late.redeem=CODE_HELD")
+    history = make_full_code().run_steps("1790s wei.claim 11s late.redeem=CODE_HELD")
 
     assert history.of("mei").status == "refunded"
     assert (history.code.reserved, history.code.available) == (1, 0)
@@ -171,7 +171,7 @@ def test_limit_from_now_on_is_added_to_the_uses_that_exist() -> None:
 
     assert (changed.code.terms.max_uses, changed.code.available) == (5, 2)
     assert not done(change(history, changes={"max_uses": 2}, counting="from_now")).changed
-    history.tell("late.redeem=changed")
+    history.run_steps("late.redeem=changed")
     assert done(change(history, changes={"max_uses": 2}, counting="from_now")).code.terms.max_uses == 6
 
 

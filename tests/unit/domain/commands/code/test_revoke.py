@@ -89,9 +89,9 @@ def test_one_command_settles_a_bounded_number_and_further_ones_the_rest() -> Non
     history = History(f"{people} revoke", **UNLIMITED, policy=Policy(revoked_per_command=3))
 
     assert history.code.reserved == 5
-    history.tell("revokemore=changed revoke=changed")
+    history.run_steps("revokemore=changed revoke=changed")
     assert history.code.reserved == 0
-    history.tell("revokemore=unchanged")
+    history.run_steps("revokemore=unchanged")
     assert history.kinds.count("CodeRevoked") == 1
 
 

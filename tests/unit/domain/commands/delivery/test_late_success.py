@@ -117,7 +117,7 @@ def test_late_success_leads_to(case: Case) -> None:
 def test_retaken_use_binds_the_code_again() -> None:
     history = History("fail")
     before = history.code.owner_id
-    history.tell("answer:sent@2")
+    history.run_steps("answer:sent@2")
 
     assert (before, history.code.owner_id) == (None, history.of().recipient_id)
 
@@ -140,7 +140,7 @@ def test_success_that_may_not_retake_opens_a_case(steps: str, cause: str, terms:
         history.working_set.reservations[history.ids["late"]] = corrected
     before = history.balance
 
-    history.tell("late.answer:sent@2")
+    history.run_steps("late.answer:sent@2")
 
     late, case = history.events[-2:]
     assert history.kinds[-2:] == ["LateSuccessRecorded", "CaseOpened"]
@@ -155,7 +155,7 @@ def test_late_success_of_a_resend_keeps_the_case_of_a_removal_as_the_only_one() 
     history = History(f"{WHILE_RESENDING} bounce/2 removal:never", channel="webhook", validity_days=30)
     case_id = history.of().case_id
 
-    history.tell("answer:sent")
+    history.run_steps("answer:sent")
 
     assert history.kinds[-1] == "InviteSent"
     assert case_id is not None

@@ -62,7 +62,7 @@ def test_acceptance_of_a_revealed_link_settles_an_unknown_outcome() -> None:
     history = History("reserve lost")
     reveal(history)
     before = history.balance
-    history.tell("accept")
+    history.run_steps("accept")
 
     assert (before, history.balance) == ((0, 1), (1, 0))
 

@@ -108,7 +108,7 @@ def test_policy_leaves_an_invitation_to_staff_once_they_saw_its_link() -> None:
     reveal = RevealLink(context=history.context("staff"), reservation_id=history.ids["li"])
     done(history.run(reveal))
 
-    history.tell("bounce")
+    history.run_steps("bounce")
 
     assert (history.kinds[-2:], history.balance) == (["InviteBounced", "CaseOpened"], (1, 0))
 
@@ -162,7 +162,7 @@ def test_bounced_notice_changes_no_state_and_is_recorded_once() -> None:
     assert (history.kinds[-1], history.of().case_id) == ("InviteBounced", None)
     assert history.of().bounced_deliveries == before.bounced_deliveries
     assert not done(history.bounce(reservation_id, mail="notice", reply=TextWithId(7))).changed
-    history.tell("bounce=changed")
+    history.run_steps("bounce=changed")
 
 
 def test_notice_about_a_use_that_was_never_sent_may_bounce() -> None:
@@ -201,5 +201,5 @@ def test_complaint_stops_emails_of_its_group_alone() -> None:
     history.issue(b"blue", bound=False, group="blue")
     history.report(history.ids["first"], "complained", TextWithId(3))
 
-    history.tell("redeem:first=ADDRESS_UNDELIVERABLE/complained")
+    history.run_steps("redeem:first=ADDRESS_UNDELIVERABLE/complained")
     assert done(history.redeem("li", code=b"blue")).changed

@@ -149,7 +149,7 @@ def waits_after(history: History, outcomes: str) -> list[float]:
     """The seconds until the next attempt after each outcome, each of which is waited for."""
     waits = []
     for outcome in outcomes.split():
-        history.tell(outcome)
+        history.run_steps(outcome)
         next_at = history.of().next_attempt_at
         assert next_at is not None
         assert getattr(history.events[-1], "retry_at", None) == next_at
@@ -184,7 +184,7 @@ def test_connection_failure_spends_no_attempt() -> None:
     refused = "reserve " + "unreachable 75s " * 10
 
     Case(refused, has={"status": "live", "attempts": 0, "last_attempt": 10}, terms=policy).check()
-    Case(refused + "busy", has={"attempts": 1}, terms=policy).check().tell("75s sent")
+    Case(refused + "busy", has={"attempts": 1}, terms=policy).check().run_steps("75s sent")
     Case(refused + "busy 75s sent", balance=(1, 0), terms=policy).check()
 
 
@@ -192,7 +192,7 @@ def test_connection_failures_end_with_the_deadline() -> None:
     """A server that never lets us in does not hold a use for longer than its time."""
     history = History("reserve", policy=Policy(reservation_ttl_s=200))
     while history.balance == (0, 1):
-        history.tell("unreachable 75s")
+        history.run_steps("unreachable 75s")
 
     refund = history.events[-1]
     assert isinstance(refund, UseRefunded)
@@ -244,7 +244,7 @@ def test_attempt_is_retried_only_before_the_deadline(*, is_later: bool) -> None:
     retry_at = history.now + back_off(history.policy, history.ids["li"], 1)
     history.set_deadline(history.ids["li"], retry_at + timedelta(microseconds=int(is_later)))
 
-    history.tell("answer:busy")
+    history.run_steps("answer:busy")
 
     assert history.kinds[-1] == ("InviteFailed" if is_later else "UseRefunded")
 

@@ -88,14 +88,15 @@ class Mail:
                 return self.scenario.redeem(code=b"handed out")
             case "revoke":
                 return self.scenario.revoke()
-        return self.report(verb, int(number))
+            case _:
+                return self.report(verb, int(number))
 
-    def tell(self, steps: str) -> "Mail":
+    def take_all(self, steps: str) -> "Mail":
         """Take the steps, and compare each answer that is named."""
         for text in steps.split():
             step, _, expected = text.partition("=")
-            found = answer(self.take(step))
-            assert not expected or expected in {found, found.partition("/")[2]}, f"{text}: {found}"
+            result = answer(self.take(step))
+            assert not expected or expected in {result, result.partition("/")[2]}, f"{text}: {result}"
         return self
 
     @property
@@ -138,9 +139,9 @@ class Mail:
     ],
 )
 def test_email_of_a_code_leads_to(steps: str, mail: int, state: str) -> None:
-    told = Mail().tell(steps)
+    mail_after = Mail().take_all(steps)
 
-    assert (told.state.mail, told.state.mail_state) == (mail, state)
+    assert (mail_after.state.mail, mail_after.state.mail_state) == (mail, state)
 
 
 def test_code_is_issued_and_handed_out_in_one_decision() -> None:
@@ -154,18 +155,18 @@ def test_code_is_issued_and_handed_out_in_one_decision() -> None:
 
 @pytest.mark.parametrize("steps", ["sent remind reported@1", "sent remind sent@2 reported@1"])
 def test_address_is_not_written_to_after_a_bounce_of_an_earlier_email(steps: str) -> None:
-    mail = Mail().tell(steps)
+    mail = Mail().take_all(steps)
 
     assert mail.scenario.working_set.suppressions[RECIPIENT][0].cause == "mailbox_unknown"
 
 
 def test_reminder_has_the_number_of_its_email() -> None:
-    assert Mail().tell("sent remind").state.reminder == 2
+    assert Mail().take_all("sent remind").state.reminder == 2
 
 
 def test_line_is_reminded_of_the_code_that_waits() -> None:
     """Not of one that is redeemed, and once for all codes of the line."""
-    mail = Mail(codes=2).tell(
+    mail = Mail(codes=2).take_all(
         "sent redeem remind=unchanged remind:code=unchanged remind:more=changed sent@2 remind:more=unchanged"
     )
 
@@ -174,7 +175,7 @@ def test_line_is_reminded_of_the_code_that_waits() -> None:
 
 def test_emails_of_a_line_are_those_of_its_first_code() -> None:
     """They go on although that code was revoked; the other codes have none."""
-    mail = Mail(codes=2).tell("sent revoke resend=changed")
+    mail = Mail(codes=2).take_all("sent revoke resend=changed")
     context = mail.scenario.context("staff")
     more = mail.scenario.working_set.handed_out[MORE]
 

@@ -133,7 +133,7 @@ def test_rebind_ignores_domains() -> None:
     history.ids["li"] = history.sent("li@example.org")
     done(change(history, denied_domains=parse_domains("example.org")))
 
-    history.tell("rebind:green=changed")
+    history.run_steps("rebind:green=changed")
     assert refusal(history.redeem("wei@example.org")) == "DOMAIN_NOT_ALLOWED"
 
 
@@ -148,7 +148,7 @@ def test_public_route_requires_the_code() -> None:
 
 def test_correction_by_a_person_needs_the_token_of_the_reservation() -> None:
     """Code, email address and reservation id are shared or guessable; the token only the maker was given."""
-    scenario = Scenario(**OPEN)  # type: ignore[arg-type]  # terms
+    scenario = Scenario(**OPEN)  # type: ignore[arg-type]  # terms by name, of several types
     mine, other = scenario.sent("li"), scenario.sent("wang")
 
     for token_of in (None, other):
@@ -179,7 +179,7 @@ def test_bounce_of_another_email_begins_no_hour() -> None:
     history.bounce(history.ids["a"], mail="notice", reply=TextWithId())
 
     late = " ".join(f"{person}.selfcorrect:lee={NOT}/too_late" for person in "abc")
-    history.tell(f"b.bounce {late} b.bounce/2 b.selfcorrect:d=changed")
+    history.run_steps(f"b.bounce {late} b.bounce/2 b.selfcorrect:d=changed")
 
 
 @pytest.mark.parametrize(("via", "by_staff"), [("link", "changed"), ("callback", f"{NOT}/accepted")])
@@ -189,7 +189,7 @@ def test_acceptance_by_link_bars_the_person_but_not_staff(via: Literal["link", "
     wrong, context = history.ids["ly"], history.context("person")
     history.run(AcceptInvite(context=context, reservation_id=wrong, delivery=1, case_id=history.new_id(), via=via))
 
-    history.tell(f"ly.selfcorrect:lee={NOT}/accepted ly.correct:li={by_staff}")
+    history.run_steps(f"ly.selfcorrect:lee={NOT}/accepted ly.correct:li={by_staff}")
 
 
 def test_use_of_a_code_that_was_issued_to_its_recipient_stays_with_them() -> None:

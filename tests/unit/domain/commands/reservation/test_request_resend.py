@@ -122,8 +122,8 @@ def test_resend_is_not_needed_after_acceptance(outcome: str) -> None:
         f"{resent('li')} {resent('wang')} wang.claim accept wang.accept wang.answer:{outcome}", max_uses=2, bound=False
     )
 
-    for item in (history.of("li"), history.of("wang")):
-        assert (item.resending, item.due_at, item.case_id) == (False, None, None)
+    for reservation in (history.of("li"), history.of("wang")):
+        assert (reservation.resending, reservation.due_at, reservation.case_id) == (False, None, None)
 
 
 def test_refund_may_take_the_access_away_too() -> None:

@@ -92,11 +92,11 @@ def test_further_use_follows_the_one_that_it_names() -> None:
 def test_held_code_is_asked_for_again_later(steps: str, retry_after_s: int, terms: dict[str, Any]) -> None:
     history = History(steps, **terms)
 
-    held = history.redeem("wang")
+    refused = history.redeem("wang")
 
-    assert refusal(held) == "CODE_HELD"
-    assert isinstance(held, Refusal)
-    assert held.retry_after_s == retry_after_s
+    assert refusal(refused) == "CODE_HELD"
+    assert isinstance(refused, Refusal)
+    assert refused.retry_after_s == retry_after_s
 
 
 def test_lost_answer_makes_no_second_reservation() -> None:
@@ -166,7 +166,7 @@ def test_code_is_redeemed_from_its_start_on() -> None:
     assert isinstance(just_before, CodeNotStarted)
     assert (early.retry_after_s, just_before.retry_after_s) == (61, 1)
     assert early.facts == {"starts_at": LATER}
-    history.tell("1s redeem=changed")
+    history.run_steps("1s redeem=changed")
 
 
 def test_domains_decide_before_uses_and_own_reservations_before_domains() -> None:

@@ -60,7 +60,7 @@ def test_lapsed_lease_with_another_case_is_left_to_that_case() -> None:
     case = CaseOpened(at=history.now, actor="key", reservation_id=history.ids["li"], case_id=CASE, cause="bounced")
     history.working_set.record(history.code_id, [case])
 
-    history.tell("60s refund=RESERVATION_NOT_REFUNDABLE/leased")
+    history.run_steps("60s refund=RESERVATION_NOT_REFUNDABLE/leased")
 
     assert history.kinds[-1] == "CaseOpened"
 
