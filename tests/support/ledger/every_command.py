@@ -299,6 +299,7 @@ class EveryCommand(RandomCommands):
                 RecordMailReport,
                 **about,
                 delivery=1,
+                evidence="token",
                 case_id=self.new_id(),
                 kind=pick(["delayed", "complained"]),
                 text=note,
